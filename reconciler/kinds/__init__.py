@@ -1,0 +1,46 @@
+"""One file per kind: `facts` asks what manifests point to, `desired` and `live` give Resources, `apply` changes one.
+
+Every kind but job has these four functions:
+
+    facts(world, manifests)             what the outside says of things manifests point to but we do not manage
+                                        (the digest behind a tag); {} where a kind needs nothing
+    desired(manifest, settings, facts)  → Resource, canonical, Refs unresolved; pure
+    live(world, wanted)                 → {address: Resource}: those of `wanted` that are there, and those that
+                                        carry our owner tag and are not wanted; batched; reads only
+    apply(world, change)                → attributes; makes one Change, Refs in change.after.spec resolved
+
+Job has its own (kinds/job.py): what it wants is a run, not a thing that stays.
+
+Must not: import `apply`, `launch` or `cli`; print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reconciler.aws import Aws
+    from reconciler.engine import Engine
+    from reconciler.layer import Layer
+    from reconciler.model import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The outside, as a run reaches it; connections are made when first used.
+
+    `engine` connects to the Docker engine on its first call and raises EngineError where there is none.
+    `registry` is the host that stands for ECR: `<account>.dkr.ecr.<region>.amazonaws.com`, or what
+    BUNNIES_REGISTRY says. `layer` gives the platform layer of a platform ("linux/amd64"), or raises BunniesError
+    that names `bunnies shim build`. `tell` takes a short line about what is going on now, for a person who waits.
+    """
+
+    settings: Settings
+    aws: Aws
+    engine: Callable[[], Engine]
+    registry: Callable[[], str]
+    layer: Callable[[str], Layer]
+    tell: Callable[[str], None]
+    environment: Mapping[str, str]
