@@ -16,15 +16,16 @@ Must not: import `apply`, `launch` or `cli`; print.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 if TYPE_CHECKING:
     from reconciler.aws import Aws
     from reconciler.engine import Engine
     from reconciler.layer import Layer
-    from reconciler.model import Settings
+    from reconciler.model import Change, Manifest, Resource, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +45,28 @@ class World:
     layer: Callable[[str], Layer]
     tell: Callable[[str], None]
     environment: Mapping[str, str]
+
+
+class Kind(Protocol):
+    """The four functions of a kind's module, as the charter above tells them."""
+
+    def facts(self, world: World, manifests: Sequence[Manifest], /) -> Mapping[str, Any]:
+        """What the outside says of things that the manifests point to."""
+
+    def desired(self, manifest: Manifest, settings: Settings, facts: Mapping[str, Any], /) -> Resource:
+        """The manifest as a canonical Resource; pure."""
+
+    def live(self, world: World, wanted: Sequence[Resource], /) -> dict[str, Resource]:
+        """What is there of `wanted`, and what else is ours."""
+
+    def apply(self, world: World, change: Change, /) -> Mapping[str, Any]:
+        """Make one change; the attributes that Refs to it resolve to."""
+
+
+KINDS: Final = ("repository", "image", "taskdefinition")
+"""The kinds that stay, in the order in which they need each other."""
+
+
+def by_name(kind: str) -> Kind:
+    """The module of one of KINDS, imported when first asked for."""
+    return cast("Kind", importlib.import_module(f"{__name__}.{kind}"))
