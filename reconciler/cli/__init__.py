@@ -1,0 +1,108 @@
+"""The command line: parse arguments, run the stages, leave with the contract's exit code.
+
+Job: read like the architecture; one module a group of commands, imported when its command is called, so that
+`bunnies --version` needs neither boto3 nor rich. Input: argv. Output: exit code; data on stdout, talk on stderr.
+Must not: decide, or talk to AWS itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from reconciler import __version__
+from reconciler.errors import BunniesError, ManifestError
+
+_COMMANDS: Final = {
+    "validate": "reconcile",
+    "plan": "reconcile",
+    "apply": "reconcile",
+    "status": "runs",
+    "outputs": "runs",
+    "get": "runs",
+    "logs": "runs",
+    "stop": "runs",
+    "retry": "runs",
+    "bootstrap": "places",
+    "local": "places",
+    "shim": "places",
+    "schema": "places",
+}
+
+INTERRUPTED: Final = 130
+
+
+class _Lazy(click.Group):
+    """A group whose commands live in modules that are imported when called for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, in the order in which they are used."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, None where there is none."""
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"reconciler.cli.{module}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="bunnies", message="%(prog)s %(version)s")
+def bunnies() -> None:
+    """Reconcile YAML manifests with Amazon ECR and ECS, and run container jobs on Fargate.
+
+    Start with `bunnies validate`, then `bunnies plan`, then `bunnies apply`.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and leave with its exit code (design contract: wrong usage is 1, interrupted 130)."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command; its exit code. No traceback reaches the user unless BUNNIES_TRACEBACK is set."""
+    try:
+        code = bunnies.main(arguments, prog_name="bunnies", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; the next apply goes on from here", err=True)
+        return INTERRUPTED
+    except BunniesError as error:
+        return _refused(error)
+    except BrokenPipeError:
+        # The reader of a pipe has left (`bunnies plan | head`): nothing more to say, and stdout must not be flushed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("BUNNIES_TRACEBACK"):
+            raise
+        click.echo(
+            f"error: this is a defect in bunnies: {type(error).__name__}: {error}\n"
+            "Set BUNNIES_TRACEBACK=1 and run it again for the details to report.",
+            err=True,
+        )
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _refused(error: BunniesError) -> int:
+    if isinstance(error, ManifestError):
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        count = len(error.problems)
+        click.echo(f"{count} problem{'s' if count != 1 else ''} in the manifests", err=True)
+    else:
+        click.echo(f"error: {error}", err=True)
+    return error.exit_code
