@@ -16,6 +16,7 @@ from typing import Any
 
 import docker
 import docker.errors
+import docker.utils
 import requests
 
 CONTEXT = Path("manifests/quickstart/image")
@@ -28,7 +29,7 @@ ENGINE_PATIENCE = 600  # seconds of silence while the engine pulls, imports or r
 
 
 def main() -> int:
-    """Do one of the three steps that bin/quickstart takes."""
+    """Do one of the steps that bin/quickstart takes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     steps = parser.add_subparsers(dest="step", required=True)
     steps.add_parser("state", help="print `ready`, `hub` (its base can be had) or `alone` (it cannot)")
@@ -36,13 +37,16 @@ def main() -> int:
     importer.add_argument("root", type=Path)
     builder = steps.add_parser("build", help="build it from the hub's base, or from --own-base")
     builder.add_argument("--own-base", action="store_true")
+    steps.add_parser("examples", help="write a tar of bowtie2-examples, fetched inside the image")
     arguments = parser.parse_args()
-    engine = docker.APIClient(**docker.utils.kwargs_from_env(), version="auto", timeout=ENGINE_PATIENCE)
+    engine: Any = docker.APIClient(**docker.utils.kwargs_from_env(), version="auto", timeout=ENGINE_PATIENCE)
     try:
         if arguments.step == "state":
             print(state(engine))
         elif arguments.step == "import":
             import_base(engine, arguments.root)
+        elif arguments.step == "examples":
+            examples(engine)
         else:
             build(engine, OWN_BASE if arguments.own_base else HUB_BASE)
     except (docker.errors.DockerException, requests.RequestException) as error:
@@ -59,7 +63,7 @@ def inputs() -> str:
     return digest.hexdigest()
 
 
-def state(engine: docker.APIClient) -> str:
+def state(engine: Any) -> str:
     """Whether the image is there, or else where its base can come from."""
     labels = _labels(engine, IMAGE)
     if labels is not None and labels.get(LABEL) == inputs():
@@ -74,7 +78,7 @@ def state(engine: docker.APIClient) -> str:
     return "hub"
 
 
-def import_base(engine: docker.APIClient, root: Path) -> None:
+def import_base(engine: Any, root: Path) -> None:
     """Import a root file system, without what only a running machine has, as the base image."""
     command = ["tar", "--create", "--numeric-owner", "--one-file-system", "--directory", str(root)]
     command += [f"--exclude=./{name}/*" for name in ("dev", "proc", "sys", "run", "tmp")]
@@ -85,7 +89,7 @@ def import_base(engine: docker.APIClient, root: Path) -> None:
         raise docker.errors.DockerException(f"tar of {root} failed with exit code {tar.returncode}")
 
 
-def build(engine: docker.APIClient, base: str) -> None:
+def build(engine: Any, base: str) -> None:
     """Build the image on `base`, telling what the engine tells."""
     for event in engine.build(
         path=str(CONTEXT),
@@ -101,7 +105,25 @@ def build(engine: docker.APIClient, base: str) -> None:
         print(event.get("stream", "").rstrip() or event.get("status", ""), flush=True)
 
 
-def _labels(engine: docker.APIClient, image: str) -> dict[str, Any] | None:
+def examples(engine: Any) -> None:
+    """Fetch Debian's bowtie2-examples in a container, for a machine without apt; a tar on standard output."""
+    fetch = "cd /tmp && apt-get update -q && apt-get -o APT::Sandbox::User=root download bowtie2-examples"
+    unpack = "dpkg-deb --extract bowtie2-examples*.deb . && exec tar -C usr/share/doc/bowtie2 -c examples >&3"
+    # Standard output carries the tar and nothing else.
+    script = f"exec 3>&1 >&2; {fetch} && {unpack}"
+    container = engine.create_container(IMAGE, entrypoint=["/bin/sh", "-c", script])
+    try:
+        engine.start(container)
+        code = engine.wait(container)["StatusCode"]
+        if code:
+            raise docker.errors.DockerException(engine.logs(container, stdout=False).decode(errors="replace"))
+        for chunk in engine.logs(container, stderr=False, stream=True):
+            sys.stdout.buffer.write(chunk)
+    finally:
+        engine.remove_container(container, force=True)
+
+
+def _labels(engine: Any, image: str) -> dict[str, Any] | None:
     try:
         return engine.inspect_image(image)["Config"].get("Labels") or {}
     except docker.errors.ImageNotFound:
