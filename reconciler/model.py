@@ -296,6 +296,7 @@ class Status(StrEnum):
     FAILED = "failed"
     LAUNCHED = "launched"
     ADOPTED = "adopted"  # a task that an earlier apply had started
+    SUCCEEDED = "succeeded"  # a job
 
 
 @dataclass(frozen=True, slots=True)
