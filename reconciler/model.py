@@ -8,13 +8,32 @@ own: `Ref` (a value of another resource, not resolved yet) and `UNKNOWN` (resolv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+
+class _Nothing(Mapping[Any, Any]):
+    """A mapping with nothing in it, hashable, so that it can be a default of a dataclass (3.11 refuses a proxy)."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    def __getitem__(self, key: Any) -> NoReturn:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "{}"
+
+
+NOTHING: Final[Mapping[Any, Any]] = _Nothing()
 
 
 @dataclass(frozen=True, slots=True, order=True)
