@@ -78,3 +78,14 @@ def tags(value: Any, ignored: Iterable[str] = ()) -> Keyed:
         for key, item in pairs.items()
         if key is not None and key not in skipped and not str(key).startswith(("aws:", "bunnies:"))
     )
+
+
+def without_strangers(found: Mapping[str, Any], wanted: Mapping[str, Any], known: frozenset[str]) -> Any:
+    """`found` without the fields that our model does not know and `wanted` does not give: they are left alone."""
+    kept = {}
+    for key, value in found.items():
+        if isinstance(found, Keyed) or key in known or key in wanted:
+            asked = wanted.get(key)
+            beside = asked if isinstance(asked, Mapping) else {}
+            kept[key] = without_strangers(value, beside, known) if isinstance(value, Mapping) else value
+    return Keyed(kept) if isinstance(found, Keyed) else kept

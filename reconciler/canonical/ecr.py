@@ -17,6 +17,25 @@ from reconciler.canonical import Keyed, is_leaf, keyed, string, tags, text
 DESCRIBED: Final = frozenset({"repositoryArn", "registryId", "repositoryName", "repositoryUri", "createdAt"})
 """What DescribeRepositories adds to what was asked for."""
 
+KNOWN: Final = frozenset(
+    {
+        "encryptionConfiguration",
+        "encryptionType",
+        "filter",
+        "filterType",
+        "forceDelete",
+        "imageScanningConfiguration",
+        "imageTagMutability",
+        "imageTagMutabilityExclusionFilters",
+        "kmsKey",
+        "lifecyclePolicy",
+        "repositoryPolicy",
+        "scanOnPush",
+        "tags",
+    }
+)
+"""The fields that we know; others are compared only where a manifest gives them. Policies are compared in full."""
+
 _ACCOUNT = re.compile(r"\d{12}")
 _PARTITION = re.compile(r"arn:(aws[a-z-]*):")
 
@@ -55,7 +74,8 @@ def lifecycle_policy(policy: Any) -> dict[str, Any]:
     given = document.pop("rules", None) or ()
     rules = [_pruned(rule) for rule in (given.values() if isinstance(given, Mapping) else given)]
     found = keyed((string(rule.get("rulePriority")), rule) for rule in rules if rule)
-    return _pruned(document) | ({"rules": found} if found else {})
+    rest: dict[str, Any] = _pruned(document)
+    return rest | ({"rules": found} if found else {})
 
 
 def lifecycle_text(policy: Mapping[str, Any]) -> str:

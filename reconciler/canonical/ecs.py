@@ -31,6 +31,29 @@ DESCRIBED: Final = frozenset(
 )
 """What DescribeTaskDefinition adds to what was registered."""
 
+_WORDS: Final = """
+    accessPointArn accessPointId add appProtocol authorizationConfig autoprovision capabilities command
+    condition configuredAtLaunch containerDefinitions containerName containerPath containerPort
+    containerPortRange cpu cpuArchitecture credentialSpecs credentialsParameter dependsOn deviceName
+    deviceType devices disableNetworking dnsSearchDomains dnsServers dockerLabels dockerSecurityOptions
+    dockerVolumeConfiguration domain driver driverOpts drop efsVolumeConfiguration enableFaultInjection
+    enabled entryPoint environment environmentFiles ephemeralStorage essential executionRoleArn
+    expression extraHosts family fileSystemArn fileSystemId firelensConfiguration
+    fsxWindowsFileServerVolumeConfiguration hardLimit healthCheck host hostPath hostPort hostname iam
+    ignoredExitCodes image inferenceAccelerators initProcessEnabled interactive interval ipAddress
+    ipcMode labels links linuxParameters logConfiguration logDriver maxSwap memory memoryReservation
+    mountOptions mountPoints name namespace networkMode operatingSystemFamily options permissions
+    pidMode placementConstraints portMappings privileged properties protocol proxyConfiguration
+    pseudoTerminal readOnly readonlyRootFilesystem repositoryCredentials requiresCompatibilities
+    resourceRequirements restartAttemptPeriod restartPolicy retries rootDirectory runtimePlatform
+    s3filesVolumeConfiguration scope secretOptions secrets sharedMemorySize size sizeInGiB softLimit
+    sourceContainer sourcePath sourceVolume startPeriod startTimeout stopTimeout swappiness
+    systemControls tags taskRoleArn timeout tmpfs transitEncryption transitEncryptionPort type ulimits
+    user value valueFrom versionConsistency volumes volumesFrom workingDirectory
+"""
+KNOWN: Final = frozenset(_WORDS.split())
+"""The fields that we know; others are compared only where a manifest gives them. A test holds it to botocore's."""
+
 PAIRS: Final = {
     "environment": ("name", "value"),
     "secrets": ("name", "valueFrom"),
