@@ -1,0 +1,352 @@
+"""The Docker engine: the only module that imports the docker SDK, and that only when a call needs it.
+
+Job: inspect, pull, build and push images, and ask registries through the engine. Input: references, byte streams,
+credentials. Output: digests, ids, inspect documents. Must not: know of ECR, manifests or the platform layer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform as machine
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from reconciler import errors
+
+if TYPE_CHECKING:
+    import docker
+
+# A build step or the last layer of a push may be silent for long; the engine itself answers at once.
+ANSWER_SECONDS = 10
+WORK_SECONDS = 3600
+CHECKOUT = Path(__file__).resolve().parent.parent
+_NO_ENGINE = (
+    "no Docker engine answers ({tried}). {advice} install Docker, or set DOCKER_HOST to the engine to use."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user name and password, or token, for one registry; the password never shows in a repr."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a registry says of a reference: the digest it stands for now and that thing's media type."""
+
+    digest: str
+    media_type: str
+
+
+class Engine:
+    """One Docker engine that has answered. `host` is its address as DOCKER_HOST writes it."""
+
+    def __init__(self, client: docker.DockerClient, host: str) -> None:
+        self._client = client
+        self.host = host
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._client.close()
+
+    @property
+    def platform(self) -> str:
+        """What the engine runs without emulation, as "linux/amd64"."""
+        version = self._client.version()
+        return f"{version.get('Os', 'linux')}/{version.get('Arch', machine.machine())}"
+
+    def descriptor(self, reference: str, credentials: Credentials | None = None) -> Descriptor:
+        """What the registry holds under `reference`, without pulling it. Raises EngineError.
+
+        Of a multi-platform image it is the index; Docker's own credentials are used where none are given.
+        """
+        with _translated(reference):
+            data = self._client.images.get_registry_data(reference, auth_config=_auth(credentials))
+        found = data.attrs["Descriptor"]
+        return Descriptor(found["digest"], found.get("mediaType", ""))
+
+    def inspect(self, reference: str) -> dict[str, Any] | None:
+        """The engine's document of a local image by name, id or name@digest; None where it has none."""
+        import docker.errors
+
+        try:
+            document: dict[str, Any] = self._client.images.get(reference).attrs
+        except docker.errors.ImageNotFound:
+            return None
+        except docker.errors.DockerException as error:
+            raise errors.EngineError(_explain(reference, error)) from None
+        return document
+
+    def pull(
+        self, name: str, platform: str, credentials: Credentials | None, tell: Callable[[str], None]
+    ) -> None:
+        """Pull `name` (REPOSITORY@DIGEST) for a platform. Raises EngineError."""
+        repository, _, digest = name.partition("@")
+        tell(f"pulling {name}")
+        with _translated(name):
+            events = self._client.api.pull(
+                repository,
+                tag=digest,
+                platform=platform,
+                auth_config=_auth(credentials),
+                stream=True,
+                decode=True,
+            )
+            _follow(events, f"pulling {repository}", "Pull complete", tell)
+
+    def build(
+        self,
+        context: IO[bytes],
+        platform: str,
+        tell: Callable[[str], None],
+        *,
+        dockerfile: str = "Dockerfile",
+        options: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Build a tar of a context; the new image's id. `options`: args, target, labels. Raises EngineError."""
+        wanted = options or {}
+        found = ""
+        with _translated(dockerfile):
+            events = self._client.api.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=dockerfile,
+                buildargs=dict(wanted.get("args", {})),
+                target=wanted.get("target"),
+                labels=wanted.get("labels"),
+                platform=platform,
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            tail: list[str] = []
+            for event in events:
+                if "error" in event:
+                    last = "\n".join(tail[-12:])
+                    raise errors.EngineError(f"the build of {dockerfile} failed: {event['error']}\n{last}")
+                found = event.get("aux", {}).get("ID", found)
+                for line in filter(None, event.get("stream", "").splitlines()):
+                    tail.append(line)
+                    tell(line)
+        if not found:
+            raise errors.EngineError(f"the build of {dockerfile} ended without an image")
+        return found
+
+    def push(
+        self,
+        image: str,
+        target: tuple[str, str],
+        credentials: Credentials | None,
+        tell: Callable[[str], None],
+    ) -> str:
+        """Push a local image as (REPOSITORY, TAG); the digest it now has there. Raises EngineError.
+
+        The local name is taken away again, unless it was there before.
+        """
+        repository, tag = target
+        name = f"{repository}:{tag}"
+        before = self.inspect(name)
+        tell(f"pushing {name}")
+        with _translated(name):
+            self._client.api.tag(image, repository, tag, force=True)
+            try:
+                events = self._client.api.push(
+                    repository, tag=tag, auth_config=_auth(credentials), stream=True, decode=True
+                )
+                digest = _follow(events, f"pushing {repository}", "Pushed", tell)
+            finally:
+                if before is None:
+                    self._client.api.remove_image(name, noprune=True)
+                else:
+                    self._client.api.tag(before["Id"], repository, tag, force=True)
+        if not digest:
+            raise errors.EngineError(f"the engine pushed {name} and did not say its digest")
+        return digest
+
+    def credentials(self, registry: str) -> Credentials | None:
+        """What `docker login` or a credential helper keeps for a registry host; None where there is nothing."""
+        import docker.auth
+        import docker.errors
+
+        name = docker.auth.INDEX_NAME if registry == "docker.io" else registry
+        try:
+            found = docker.auth.load_config().resolve_authconfig(name) or {}
+        except docker.errors.DockerException as error:
+            raise errors.EngineError(f"Docker's credentials for {registry} cannot be read: {error}") from None
+        password = found.get("password") or found.get("Password")
+        username = found.get("username") or found.get("Username")
+        return Credentials(username, password) if username and password else None
+
+    def gateway(self) -> str | None:
+        """The address of this machine on the engine's default bridge: host.docker.internal. None without a bridge."""
+        import ipaddress
+
+        import docker.errors
+
+        try:
+            network = self._client.api.inspect_network("bridge")
+        except docker.errors.DockerException:
+            return None
+        for config in network.get("IPAM", {}).get("Config") or ():
+            if config.get("Gateway"):
+                return str(config["Gateway"])
+            if config.get("Subnet"):  # an engine that never ran a container may not name its gateway yet
+                return str(next(ipaddress.ip_network(config["Subnet"]).hosts()))
+        return None
+
+    def remove_containers(self, label: str) -> int:
+        """Remove every container with this label ("KEY=VALUE"), running or not; how many."""
+        import docker.errors
+
+        with _translated(label):
+            found = self._client.api.containers(all=True, filters={"label": label})
+        for container in found:
+            with contextlib.suppress(docker.errors.NotFound), _translated(container["Id"]):
+                self._client.api.remove_container(container["Id"], force=True, v=True)
+        return len(found)
+
+
+def connect(environment: Mapping[str, str] = os.environ, folder: Path | None = None) -> Engine:
+    """The engine of DOCKER_HOST; without it the first that answers among the usual places. Raises EngineError.
+
+    The usual places: Docker's current context, the default sockets, podman's, and the engine that bin/engine
+    started in `folder` (default: the current one) or in the checkout that this program runs from.
+    """
+    import docker
+    import docker.errors
+
+    tried: list[str] = []
+    for host in _hosts(environment, folder or Path.cwd()):
+        if not _may_answer(host):
+            continue
+        client = None
+        try:
+            client = (
+                docker.DockerClient.from_env(
+                    version="auto", timeout=ANSWER_SECONDS, environment=dict(environment)
+                )
+                if environment.get("DOCKER_HOST")
+                else docker.DockerClient(base_url=host, version="auto", timeout=ANSWER_SECONDS)
+            )
+            client.ping()
+        except (docker.errors.DockerException, OSError, ValueError, ImportError) as error:
+            tried.append(f"{host}: {_reason(error)}")
+            if client is not None:
+                client.close()
+            continue
+        client.api.timeout = WORK_SECONDS
+        return Engine(client, host)
+    named = environment.get("DOCKER_HOST")
+    advice = "Run `bin/engine up`," if (CHECKOUT / "bin" / "engine").exists() else "Start it,"
+    raise errors.EngineError(
+        _NO_ENGINE.format(
+            tried="; ".join(tried) or (f"DOCKER_HOST={named}" if named else "no socket found"), advice=advice
+        )
+    )
+
+
+def context_files(root: Path, ignore: Iterable[str], dockerfile: str) -> list[str]:
+    """Paths below `root`, folders too, that the .dockerignore lines leave in; sorted."""
+    from docker.utils.build import exclude_paths
+
+    lines = [line.strip() for line in ignore]
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    return sorted(str(path) for path in exclude_paths(str(root), patterns, dockerfile=dockerfile))
+
+
+def _hosts(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
+    if named := environment.get("DOCKER_HOST"):
+        yield named
+        return
+    seen = set()
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    places = [
+        _context_host(),
+        "unix:///var/run/docker.sock",
+        f"unix://{runtime}/docker.sock" if runtime else "",
+        "unix:///run/podman/podman.sock",
+        f"unix://{runtime}/podman/podman.sock" if runtime else "",
+    ]
+    for made in (folder / ".bunnies/engine/host", CHECKOUT / ".bunnies/engine/host"):
+        places.append(made.read_text("utf-8").strip() if made.is_file() else "")
+    for place in places:
+        if place and place not in seen:
+            seen.add(place)
+            yield place
+
+
+def _context_host() -> str:
+    from docker.context import ContextAPI
+    from docker.errors import DockerException
+
+    try:
+        context = ContextAPI.get_current_context()
+    except (DockerException, OSError, ValueError):
+        return ""
+    return str(context.Host or "")
+
+
+def _may_answer(host: str) -> bool:
+    path = host.removeprefix("unix://").removeprefix("http+unix://")
+    return not path.startswith("/") or Path(path).exists()
+
+
+def _auth(credentials: Credentials | None) -> dict[str, str] | None:
+    return (
+        None if credentials is None else {"username": credentials.username, "password": credentials.password}
+    )
+
+
+def _follow(
+    events: Iterable[dict[str, Any]], title: str, done: str, tell: Callable[[str], None]
+) -> str | None:
+    """Tell how many layers are there as they arrive; the digest where the engine says one."""
+    layers: dict[str, bool] = {}
+    digest = None
+    for event in events:
+        if "error" in event:
+            raise errors.EngineError(f"{title} failed: {event['error']}")
+        digest = (event.get("aux") or {}).get("Digest", digest)
+        status, layer = event.get("status", ""), event.get("id")
+        if not layer or "progressDetail" not in event:
+            continue
+        finished = status in (done, "Already exists", "Layer already exists") or status.startswith("Mounted")
+        if finished and not layers.get(layer):
+            layers[layer] = True
+            tell(f"{title}: {sum(layers.values())} of {len(layers)} layers")
+        layers.setdefault(layer, False)
+    return digest
+
+
+@contextlib.contextmanager
+def _translated(subject: str) -> Iterator[None]:
+    import docker.errors
+    import requests.exceptions
+
+    try:
+        yield
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise errors.EngineError(_explain(subject, error)) from None
+
+
+def _explain(subject: str, error: Exception) -> str:
+    reason = _reason(error)
+    lower = reason.lower()
+    if "manifest unknown" in lower or "not found" in lower or "no such image" in lower:
+        return f"{subject}: the registry has no such image ({reason}). Check the name and the tag."
+    if "denied" in lower or "unauthorized" in lower or "no basic auth" in lower:
+        return f"{subject}: it is private, or it does not exist ({reason}). Log in with `docker login`, or check the name."
+    if any(word in lower for word in ("no such host", "dial tcp", "timeout", "connection refused")):
+        return f"{subject}: its registry cannot be reached ({reason}). Check the network and the host name."
+    return f"{subject}: {reason}"
+
+
+def _reason(error: Exception) -> str:
+    words = getattr(error, "explanation", None) or str(error)
+    return str(words).strip().rstrip(".").replace("\n", " ")
