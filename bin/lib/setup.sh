@@ -77,7 +77,7 @@ find_python() {
       return
     fi
   done
-  die "no Python 3.11 or newer was found (python3 is $(python3 --version 2>&1 || true))." \
+  die "no Python 3.11 or newer was found (python3: $(python3 --version 2>/dev/null || echo none))." \
     "Install one (on Debian or Ubuntu: apt-get install python3 python3-venv), or name one: PYTHON=/path/to/python3 $0"
 }
 
