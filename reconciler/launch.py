@@ -48,7 +48,7 @@ def launch(
     actor.ledger.identity(job.job_id, job.identity)
     actor.ledger.address(job.address, job.job_id)
     return _claim_and_start(
-        context, job.address, number, {"request": request, "jobspec": spec, "manual": False}
+        actor, job.address, number, {"request": request, "jobspec": spec, "manual": False}
     )
 
 

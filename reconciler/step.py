@@ -1,0 +1,143 @@
+"""One turn of an apply on its jobs: look after what is open, then start what is ready.
+
+Job: be level-triggered: each turn reads the ledger, recovers, decides anew and launches; `apply --wait` repeats it.
+Input: Jobs, what the last turn knew, the attributes of resources. Output: Outcomes as they happen, then Progress.
+Must not: sleep, or hold anything that the ledger does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any, Final
+
+from reconciler import attempts, decide, errors, launch, recover
+from reconciler.attempts import Actor
+from reconciler.ledger import Records
+from reconciler.model import NOTHING, Attempt, Decision, Job, JobDecision, JobRecord, Outcome, Status
+
+AT_ONCE: Final = 8  # launches; ECS takes 20 a second after a burst of 100
+
+Attributes = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a turn knew when it ended; an empty one starts the first.
+
+    `active` says that another turn may bring more: an attempt is open, or was claimed by another apply. `refused`
+    are addresses of jobs whose launch was not possible; they are not tried again. `waiting` is what was told of
+    attempts that wait, so that it is told once.
+    """
+
+    records: Records = NOTHING
+    decisions: tuple[JobDecision, ...] = ()
+    active: bool = False
+    refused: frozenset[str] = frozenset()
+    waiting: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def failed(self) -> tuple[JobDecision, ...]:
+        """The jobs that will not succeed without a person: final failures, and what they block."""
+        final = (Decision.FAILED, Decision.BLOCKED)
+        return tuple(decision for decision in self.decisions if decision.decision in final)
+
+
+def step(
+    actor: Actor, jobs: Sequence[Job], before: Progress, attributes: Attributes
+) -> Generator[Outcome, None, Progress]:
+    """One turn over `jobs`, upstream first; `progress = yield from step(…)`.
+
+    `attributes` gives those of each resource that is there, by address: a job whose task definition is not in it
+    does not start. Raises AwsError where the ledger cannot be read.
+    """
+    addresses = {job.job_id: job.address for job in reversed(jobs)}
+    read = actor.ledger.records(addresses, before.records)
+    yield from _endings(addresses, before.records, read)
+    records, recovered = recover.recover(actor, addresses, read)
+    waiting: set[tuple[str, str]] = set()
+    yield from _once(recovered, before, waiting)
+    decisions = _decide(jobs, records, attributes)
+    ready = [
+        decision
+        for decision in decide.ready(decisions, records, actor.world.settings.max_parallel)
+        if decision.address not in before.refused
+    ]
+    started, refused, contended = dict(records), set(before.refused), False
+    for decision, attempt, outcome in _launched(actor, ready, records, attributes):
+        if attempt is not None:
+            job_id = decision.job.job_id
+            started[job_id] = recover.with_attempt(started.get(job_id, JobRecord(job_id)), attempt)
+        elif outcome.status is Status.FAILED:
+            refused.add(decision.address)
+        else:
+            contended = True
+        yield from _once([outcome], before, waiting)
+    open_ = any(record.last and not attempts.is_closed(record.last) for record in started.values())
+    retried = _decide(jobs, started, attributes)  # an attempt may have been closed as soon as it was sent
+    again = {decision.address for decision in decide.ready(retried, started)} - refused
+    return Progress(
+        started, retried, open_ or contended or bool(again), frozenset(refused), frozenset(waiting)
+    )
+
+
+def _decide(jobs: Sequence[Job], records: Records, attributes: Attributes) -> tuple[JobDecision, ...]:
+    needs = {need for job in jobs for need in job.needs if not need.startswith("job/")}
+    return decide.decide(jobs, records, history={}, conflicts=needs - attributes.keys())
+
+
+def _endings(addresses: Mapping[str, str], before: Records, now: Records) -> Iterator[Outcome]:
+    """The attempts that got their result since the last turn."""
+    for job_id, record in now.items():
+        if job_id not in before:
+            continue
+        closed = {attempt.number for attempt in before[job_id].attempts if attempts.is_closed(attempt)}
+        for attempt in record.attempts:
+            if attempt.result is not None and attempt.number not in closed:
+                yield attempts.ended(addresses[job_id], attempt.number, attempt.result)
+
+
+def _once(outcomes: Sequence[Outcome], before: Progress, waiting: set[tuple[str, str]]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        told = (outcome.address, outcome.detail)
+        if outcome.status is Status.SKIPPED:
+            waiting.add(told)
+        if outcome.status is not Status.SKIPPED or told not in before.waiting:
+            yield outcome
+
+
+def _launched(
+    actor: Actor, ready: Sequence[JobDecision], records: Records, attributes: Attributes
+) -> Iterator[tuple[JobDecision, Attempt | None, Outcome]]:
+    """Each decision with its attempt and outcome, as they come; an error of one is its outcome."""
+    results = {
+        job_id: attempt.result
+        for job_id, record in records.items()
+        for attempt in record.attempts
+        if attempt.result is not None and attempt.result["status"] == "succeeded"
+    }
+
+    def one(decision: JobDecision) -> tuple[Attempt | None, Outcome]:
+        reference = decision.job.spec["taskDefinition"]
+        arn = str(attributes[reference.address][reference.attribute])
+        try:
+            return launch.launch(actor, decision, arn, results)
+        except errors.BunniesError as error:
+            return None, Outcome(decision.address, "launch", Status.FAILED, str(error))
+
+    yield from _as_they_come(one, ready)
+
+
+def _as_they_come(
+    one: Callable[[JobDecision], tuple[Attempt | None, Outcome]], ready: Sequence[JobDecision]
+) -> Iterator[tuple[JobDecision, Attempt | None, Outcome]]:
+    pool = ThreadPoolExecutor(max_workers=AT_ONCE)
+    try:
+        futures = {pool.submit(one, decision): decision for decision in ready}
+        for future in as_completed(futures):
+            yield futures[future], *future.result()
+    finally:
+        pool.shutdown(
+            cancel_futures=True
+        )  # interrupted: what is under way ends, the rest is for the next apply
