@@ -7,31 +7,66 @@ Input: Plan, World, Ledger. Output: Outcomes. Must not: decide what to change, o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from reconciler import kinds
+from reconciler.attempts import Actor
 from reconciler.errors import BunniesError
-from reconciler.model import NOTHING, Action, Change, Outcome, Plan, Ref, Status
+from reconciler.model import NOTHING, Action, Change, Decision, Job, Outcome, Plan, Ref, Status
 from reconciler.plan import fill
+from reconciler.step import Attributes, Progress, step
+
+POLL: Final = (1.0, 10.0)
+"""Seconds between two turns of --wait: the first, and the longest; half as much again after each quiet one."""
 
 
-def resources(world: kinds.World, plan: Plan) -> Iterator[Outcome]:
+def resources(world: kinds.World, plan: Plan) -> Generator[Outcome, None, Attributes]:
     """Make the plan's resource changes, yielding each outcome as it happens; deletions come last.
 
-    A change whose need failed or was skipped is skipped. An error that AWS, the engine or a registry raised is
-    that change's outcome; anything else is a defect and goes up.
+    Returns the attributes of every resource that is there afterwards, by address. A change whose need failed or
+    was skipped is skipped. An error that AWS, the engine or a registry raised is that change's outcome.
     """
     known: dict[str, Mapping[str, Any]] = {}
     lost: dict[str, str] = {}
     for change in plan.changes:
+        if change.action is not Action.UNCHANGED:
+            world.tell(f"{change.address}: {change.action}")
         outcome = _one(world, change, known, lost)
         if outcome.status in (Status.FAILED, Status.SKIPPED):
             lost[change.address] = outcome.status
         else:
             known[change.address] = outcome.attributes
         yield outcome
+    return known
+
+
+def jobs(
+    actor: Actor, wanted: Sequence[Job], attributes: Attributes, *, wait: bool
+) -> Generator[Outcome, None, Progress]:
+    """Start what is ready; with `wait` go on until every job is final.
+
+    Without `wait` one turn is made; the next apply goes on. Raises AwsError where the ledger cannot be read.
+    """
+    shortest, longest = POLL
+    progress, pause = Progress(), shortest
+    while True:
+        before = progress
+        progress = yield from step(actor, wanted, before, attributes)
+        if not wait or not progress.active:
+            return progress
+        actor.world.tell(_counts(progress))
+        moved = progress.records != before.records
+        pause = shortest if moved else min(longest, pause * 1.5)
+        actor.ledger.clock.sleep(pause)
+
+
+def _counts(progress: Progress) -> str:
+    done = sum(decision.decision is Decision.CACHED for decision in progress.decisions)
+    running = [d.address for d in progress.decisions if d.decision is Decision.RUNNING]
+    names = ", ".join(running[:3]) + (", …" if len(running) > 3 else "")
+    return f"{done} of {len(progress.decisions)} jobs done, {len(running)} running: {names}"
 
 
 def _one(

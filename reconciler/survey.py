@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler import decide, kinds
+from reconciler import decide, kinds, validate
 from reconciler import plan as planner
 from reconciler.kinds import job as job_kind
 from reconciler.ledger import Ledger
@@ -35,7 +35,8 @@ class Survey:
 
 
 def survey(world: kinds.World, ledger: Ledger, manifests: ManifestSet) -> Survey:
-    """Read the world for these manifests."""
+    """Read the world for these manifests, which are checked first: ManifestError where they are not valid."""
+    validate.validate(manifests)
     desired: list[Resource] = []
     live: dict[str, Resource] = {}
     for name in kinds.KINDS:
@@ -60,7 +61,8 @@ def plan(found: Survey, *, prune: bool = False, allow_deletes: int = 0) -> Plan:
     settings = found.manifests.settings
     changes = planner.plan(settings.name, found.desired, found.live, prune=prune)
     changing = {change.address for change in changes if change.action is not Action.UNCHANGED}
-    decisions = decide.decide(found.jobs, found.records, found.history, changing)
+    conflicts = {change.address for change in changes if change.action is Action.CONFLICT}
+    decisions = decide.decide(found.jobs, found.records, found.history, changing, conflicts)
     starts = sum(decision.decision in (Decision.RUN, Decision.RETRY) for decision in decisions)
     planner.guard(changes, starts, settings.guards, allow_deletes)
     return planner.assemble(settings.name, changes, decisions)

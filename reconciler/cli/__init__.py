@@ -70,39 +70,34 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command; its exit code. No traceback reaches the user unless BUNNIES_TRACEBACK is set."""
     try:
         code = bunnies.main(arguments, prog_name="bunnies", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        return 1
-    except click.ClickException as error:
-        error.show()
-        return 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; the next apply goes on from here", err=True)
         return INTERRUPTED
-    except BunniesError as error:
-        return _refused(error)
+    except click.ClickException as error:
+        error.show()
+        return 1
     except BrokenPipeError:
-        # The reader of a pipe has left (`bunnies plan | head`): nothing more to say, and stdout must not be flushed.
+        # The reader of a pipe has left (`bunnies plan | head`): nothing more to say, nor to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:
-        if os.environ.get("BUNNIES_TRACEBACK"):
-            raise
-        click.echo(
-            f"error: this is a defect in bunnies: {type(error).__name__}: {error}\n"
-            "Set BUNNIES_TRACEBACK=1 and run it again for the details to report.",
-            err=True,
-        )
-        return 1
+    except Exception as error:  # noqa: BLE001  no traceback reaches a user
+        return _refused(error)
     return code if isinstance(code, int) else 0
 
 
-def _refused(error: BunniesError) -> int:
+def _refused(error: Exception) -> int:
+    """Say what is wrong in words; the exit code that goes with it."""
     if isinstance(error, ManifestError):
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
         count = len(error.problems)
-        click.echo(f"{count} problem{'s' if count != 1 else ''} in the manifests", err=True)
+        lines = [*map(str, error.problems), f"{count} problem{'s' if count != 1 else ''} in the manifests"]
+    elif isinstance(error, BunniesError):
+        lines = [f"error: {error}"]
+    elif os.environ.get("BUNNIES_TRACEBACK"):
+        raise error
     else:
-        click.echo(f"error: {error}", err=True)
-    return error.exit_code
+        lines = [
+            f"error: this is a defect in bunnies: {type(error).__name__}: {error}",
+            "Set BUNNIES_TRACEBACK=1 and run it again for the details to report.",
+        ]
+    click.echo("\n".join(lines), err=True)
+    return error.exit_code if isinstance(error, BunniesError) else 1

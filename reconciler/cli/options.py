@@ -1,16 +1,16 @@
-"""The options that commands share, and what they open: manifests, World, Ledger.
+"""The options that commands share, and what they open: manifests, World, ledger.
 
 Job: turn words of the command line into the stages' inputs. Input: parsed options. Output: ManifestSet, World,
-Ledger. Must not: run a stage beyond `load`.
+Actor. Must not: run a stage beyond `load`.
 """
 
 from __future__ import annotations
 
-import datetime
 import functools
+import getpass
 import os
 import secrets
-import time
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,9 @@ import click
 from reconciler.errors import BunniesError
 
 if TYPE_CHECKING:
+    from reconciler.attempts import Actor
     from reconciler.aws import Aws
     from reconciler.kinds import World
-    from reconciler.ledger import Ledger
     from reconciler.model import ManifestSet, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,25 +60,34 @@ class Common:
             settings=settings,
             aws=aws,
             engine=functools.cache(engine.connect),
-            registry=functools.cache(lambda: registry.host(aws.account, aws.region, os.environ)),
+            registry=functools.cache(lambda: registry.ecr_host(aws.account, aws.region, os.environ)),
             layer=functools.cache(layer.find),
             tell=tell,
             environment=dict(os.environ),
         )
 
+    def actor(self, settings: Settings, tell: Callable[[str], None]) -> Actor:
+        """The World with its owner's ledger, on the machine's time."""
+        from reconciler import clock
+        from reconciler.attempts import Actor
+        from reconciler.ledger import Ledger
 
-def ledger(world: World) -> Ledger:
-    """The ledger of the World's owner, on the wall clock."""
-    from reconciler.ledger import Ledger
+        world = self.world(settings, tell)
+        book = Ledger(
+            world.aws, settings.bucket, settings.prefix, clock.system(), lambda: secrets.token_hex(16)
+        )
+        return Actor(world, book, _somebody())
 
-    return Ledger(
-        world.aws,
-        world.settings.bucket,
-        world.settings.prefix,
-        clock=lambda: datetime.datetime.now(datetime.UTC),
-        nonce=lambda: secrets.token_hex(16),
-        sleep=time.sleep,
-    )
+
+def _somebody() -> str:
+    """Who acts, for the claims in the ledger: a CI run by its address, else user@host."""
+    run = [os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")]
+    if all(run):
+        return f"{run[0]}/{run[1]}/actions/runs/{run[2]}"
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # a uid without a name, as containers have
+        return f"uid {os.getuid()}@{socket.gethostname()}"
 
 
 def _same_account(aws: Aws, settings: Settings) -> None:

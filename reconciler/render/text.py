@@ -38,6 +38,7 @@ _STATUS_STYLES: Final = {
     Status.CHANGED: "good",
     Status.LAUNCHED: "good",
     Status.ADOPTED: "good",
+    Status.SUCCEEDED: "good",
     Status.SKIPPED: "change",
     Status.FAILED: "bad",
     Status.UNCHANGED: "dim",
@@ -72,17 +73,23 @@ def outcome(found: Outcome) -> Line:
     return line
 
 
-def recap(outcomes: Iterable[Outcome], jobs: Counter[str]) -> Line:
-    """`RECAP ok=… changed=… … | launched=… …` (design §4). `jobs`: counts of cached and succeeded jobs."""
-    counts = Counter(found.status for found in outcomes)
-    ok = counts[Status.CHANGED] + counts[Status.UNCHANGED] + counts[Status.LAUNCHED] + counts[Status.ADOPTED]
+def recap(told: Iterable[Outcome], cached: int) -> Line:
+    """`RECAP ok=… changed=… … | launched=… …` (design §4). `cached`: jobs that had succeeded before."""
+    counts = Counter(found.status for found in told)
+    ok = sum(counts[status] for status in Status if status not in (Status.SKIPPED, Status.FAILED))
     words = (
         f"RECAP ok={ok} changed={counts[Status.CHANGED]} unchanged={counts[Status.UNCHANGED]} "
         f"skipped={counts[Status.SKIPPED]} failed={counts[Status.FAILED]} | "
         f"launched={counts[Status.LAUNCHED]} adopted={counts[Status.ADOPTED]} "
-        f"cached={jobs['cached']} succeeded={jobs['succeeded']}"
+        f"cached={cached} succeeded={counts[Status.SUCCEEDED]}"
     )
     return [(words, "bad" if counts[Status.FAILED] else "bold")]
+
+
+def failure(decision: JobDecision) -> Line:
+    """A job that will not succeed without a person."""
+    style = _JOB_STYLES[decision.decision][1]
+    return [(f"{decision.address}", style), (f"  {decision.decision}", "bold"), (f"  {decision.why}", "")]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[Line]:
