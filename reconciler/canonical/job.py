@@ -89,9 +89,9 @@ def explain(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         path for path in sorted(old.keys() | new.keys()) if old.get(path, _ABSENT) != new.get(path, _ABSENT)
     ]
     if not paths:
-        # Lists of objects are compared by place, so their order alone leaves no path behind.
-        moved = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-        return ", ".join(f"order in {name}" for name in moved)
+        # Two things leave no path behind: the order of an input's objects, and [] in place of nothing.
+        names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+        return "; ".join(_unlisted(name, before.get(name), after.get(name)) for name in names)
     shown = [
         f"{path} {_arrow(old.get(path, _ABSENT), new.get(path, _ABSENT))}"
         for path in paths[:_SHOWN_DIFFERENCES]
@@ -127,6 +127,12 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
                 yield from _leaves(item, f"{path}[{index}]")
     elif value is not None and value not in ({}, []):
         yield path, value
+
+
+def _unlisted(name: str, before: Any, after: Any) -> str:
+    if before and after:
+        return f"order in {name}"
+    return f"{name} {_arrow(_ABSENT if before is None else before, _ABSENT if after is None else after)}"
 
 
 def _arrow(before: Any, after: Any) -> str:

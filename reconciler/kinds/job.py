@@ -132,6 +132,9 @@ def _fail(manifest: Manifest, what: str, *path: str | int) -> NoReturn:
 
 def _job(ground: _Ground, manifest: Manifest) -> Job:
     body = manifest.body
+    for name, value in (body.get("environment") or {}).items():
+        if not isinstance(value, str):
+            _fail(manifest, f"{name} is {value}, not text. Write the text itself.", "environment", name)
     base = _base(ground, manifest)
     given = _inputs(ground, manifest)
     identity = canonical.identity(base.base_digest, base.architecture, base.container, body, given.identity)

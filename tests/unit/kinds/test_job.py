@@ -321,6 +321,11 @@ def test_a_platform_that_the_image_is_not_made_for_is_refused() -> None:
     )
 
 
+def test_a_reference_in_the_environment_is_refused_because_nothing_fills_it_in() -> None:
+    words = refused({"environment": {"REPO": Ref("repository/tools", "uri")}})
+    assert words == "jobs.yaml:1:1: job/j: REPO is ${repository/tools.uri}, not text. Write the text itself."
+
+
 def test_one_mistake_of_a_container_is_told_once_however_many_jobs_share_it() -> None:
     with pytest.raises(ManifestError) as caught:
         wanted(manifest("a", {}), manifest("b", {}), given=resources(image="debian:12"))
