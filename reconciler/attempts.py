@@ -14,7 +14,7 @@ from typing import Any
 from reconciler import tasks
 from reconciler.kinds import World
 from reconciler.ledger import Ledger
-from reconciler.model import Attempt, Outcome, Status
+from reconciler.model import Attempt, JobRecord, Outcome, Status
 
 Moved = tuple[Attempt, Outcome | None]
 """An attempt after a step, and what there is to tell about it."""
@@ -102,6 +102,14 @@ def ended(address: str, number: int, result: Mapping[str, Any]) -> Outcome:
 def is_closed(attempt: Attempt) -> bool:
     """Whether the attempt ended: only its result.json says so."""
     return attempt.result is not None
+
+
+def succeeded(record: JobRecord | None) -> Mapping[str, Any] | None:
+    """The result of the newest attempt that succeeded, None where none did."""
+    for attempt in reversed(record.attempts if record else ()):
+        if attempt.result is not None and attempt.result["status"] == "succeeded":
+            return attempt.result
+    return None
 
 
 def task_arn(attempt: Attempt) -> str | None:

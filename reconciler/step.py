@@ -111,12 +111,7 @@ def _launched(
     actor: Actor, ready: Sequence[JobDecision], records: Records, attributes: Attributes
 ) -> Iterator[tuple[JobDecision, Attempt | None, Outcome]]:
     """Each decision with its attempt and outcome, as they come; an error of one is its outcome."""
-    results = {
-        job_id: attempt.result
-        for job_id, record in records.items()
-        for attempt in record.attempts
-        if attempt.result is not None and attempt.result["status"] == "succeeded"
-    }
+    results = {job_id: result for job_id in records if (result := attempts.succeeded(records[job_id]))}
 
     def one(decision: JobDecision) -> tuple[Attempt | None, Outcome]:
         reference = decision.job.spec["taskDefinition"]

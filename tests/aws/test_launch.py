@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 
 import pytest
 from moto import mock_aws
 
-from reconciler.errors import AwsError
 from reconciler.model import Status
 from tests.aws import cloud
-from tests.aws.cloud import BUCKET, JOB_ID, PREFIX, Bench, Fault, Faults, a_job
+from tests.aws.cloud import BUCKET, JOB_ID, PREFIX, Bench, Faults, a_job
 
 
 @pytest.fixture
