@@ -189,7 +189,7 @@ def _limits(container: Mapping[str, Any], body: Mapping[str, Any]) -> Problems:
     hard, soft = container.get("memory"), container.get("memoryReservation")
     if isinstance(hard, int) and isinstance(soft, int) and soft > hard:
         yield ("memoryReservation",), f"{soft} is more than memory, {hard}. Lower it"
-    if hard is None and soft is None and _units(body, "memory") is None and "memory" not in body:
+    if hard is None and soft is None and "memory" not in body:
         yield (), "nothing says how much memory it gets. Write memory here, or for the task"
     policy = container.get("restartPolicy") or {}
     yield from _within(policy, ("restartPolicy",), "restartAttemptPeriod", 60, 1800)
