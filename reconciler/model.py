@@ -275,10 +275,22 @@ class JobDecision:
         return self.job.address
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Copy:
+    """One file to be copied from `source` to `target`, both s3 urls; `etag` pins the source where it is known."""
+
+    address: str
+    source: str
+    target: str
+    size: int
+    etag: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What an apply will do, in the order it will do it.
 
+    `copies` are due now: files of jobs that have succeeded, missing at the places that they are published to.
     `digest` covers the resource changes and the wanted (address, job_id) pairs, not attempts or progress: a plan
     that is applied again goes on.
     """
@@ -287,6 +299,7 @@ class Plan:
     changes: tuple[Change, ...]
     jobs: tuple[JobDecision, ...]
     digest: str
+    copies: tuple[Copy, ...] = ()
 
     @property
     def summary(self) -> dict[str, int]:
@@ -300,9 +313,11 @@ class Plan:
 
     @property
     def has_changes(self) -> bool:
-        """Whether there is anything to do: resource changes, or jobs to start."""
-        return any(change.action is not Action.UNCHANGED for change in self.changes) or any(
-            job.decision in (Decision.RUN, Decision.RETRY) for job in self.jobs
+        """Whether there is anything to do: resource changes, jobs to start, or files to publish."""
+        return (
+            any(change.action is not Action.UNCHANGED for change in self.changes)
+            or any(job.decision in (Decision.RUN, Decision.RETRY) for job in self.jobs)
+            or bool(self.copies)
         )
 
 

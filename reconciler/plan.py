@@ -20,6 +20,7 @@ from reconciler.model import (
     UNKNOWN,
     Action,
     Change,
+    Copy,
     FieldDiff,
     JobDecision,
     Plan,
@@ -67,8 +68,10 @@ def unwanted(owner: str, desired: Iterable[Resource], live: Mapping[str, Resourc
     ]
 
 
-def assemble(owner: str, changes: Sequence[Change], jobs: Sequence[JobDecision]) -> Plan:
-    """The Plan of these changes and decisions, with its digest."""
+def assemble(
+    owner: str, changes: Sequence[Change], jobs: Sequence[JobDecision], copies: Sequence[Copy] = ()
+) -> Plan:
+    """The Plan of these changes, decisions and copies that are due, with its digest."""
     covered = [
         owner,
         [
@@ -83,7 +86,8 @@ def assemble(owner: str, changes: Sequence[Change], jobs: Sequence[JobDecision])
         sorted([decision.address, decision.job.job_id] for decision in jobs),
     ]
     text = json.dumps(covered, sort_keys=True, separators=(",", ":"), default=str)
-    return Plan(owner, tuple(changes), tuple(jobs), "sha256:" + hashlib.sha256(text.encode()).hexdigest())
+    digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return Plan(owner, tuple(changes), tuple(jobs), digest, tuple(copies))
 
 
 def guard(changes: Sequence[Change], starts: int, limits: Mapping[str, Any], allow_deletes: int = 0) -> None:

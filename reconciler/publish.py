@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from reconciler import attempts, errors
 from reconciler import aws as aws_
 from reconciler.ledger import Records
-from reconciler.model import Job, Outcome, Status
+from reconciler.model import Copy, Job, Outcome, Status
 
 LARGEST_COPY: Final = 5 * 1024**3  # bytes that one CopyObject takes
 PART: Final = 1024**3
@@ -25,17 +24,6 @@ MOST_PARTS: Final = 10_000
 
 _SOURCE: Final = "bunnies-source"
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Copy:
-    """One file to be copied from `source` to `target`, both s3 urls; `etag` pins the source where it is known."""
-
-    address: str
-    source: str
-    target: str
-    size: int
-    etag: str | None = None
 
 
 def pending(aws: aws_.Aws, jobs: Sequence[Job], records: Records) -> tuple[Copy, ...]:

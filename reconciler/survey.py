@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler import decide, kinds, validate
+from reconciler import decide, kinds, publish, validate
 from reconciler import plan as planner
 from reconciler.kinds import job as job_kind
 from reconciler.ledger import Ledger
-from reconciler.model import Action, Decision, Job, JobRecord, ManifestSet, Plan, Resource
+from reconciler.model import Action, Copy, Decision, Job, JobRecord, ManifestSet, Plan, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Survey:
     """What is wanted and what is there, at one moment.
 
     `live` is by address, `records` by job id; `history` gives the identity that an address meant last, under
-    another job id than now.
+    another job id than now; `copies` are due at the places that jobs publish to.
     """
 
     manifests: ManifestSet
@@ -32,6 +32,7 @@ class Survey:
     jobs: tuple[Job, ...]
     records: Mapping[str, JobRecord]
     history: Mapping[str, Mapping[str, Any] | None]
+    copies: tuple[Copy, ...]
 
 
 def survey(world: kinds.World, ledger: Ledger, manifests: ManifestSet) -> Survey:
@@ -48,12 +49,12 @@ def survey(world: kinds.World, ledger: Ledger, manifests: ManifestSet) -> Survey
         desired += wanted
         live |= kind.live(world, wanted)
     jobs = _jobs(world, manifests, desired)
-    with ThreadPoolExecutor(2) as pool:
-        records = pool.submit(ledger.records, [job.job_id for job in jobs])
+    with ThreadPoolExecutor(1) as pool:
         history = pool.submit(ledger.history, [job.address for job in jobs])
-        return Survey(
-            manifests, tuple(desired), live, jobs, records.result(), _earlier(jobs, history.result())
-        )
+        records = ledger.records([job.job_id for job in jobs])
+        copies = publish.pending(world.aws, jobs, records)
+        earlier = _earlier(jobs, history.result())
+    return Survey(manifests, tuple(desired), live, jobs, records, earlier, copies)
 
 
 def plan(found: Survey, *, prune: bool = False, allow_deletes: int = 0) -> Plan:
@@ -65,7 +66,7 @@ def plan(found: Survey, *, prune: bool = False, allow_deletes: int = 0) -> Plan:
     decisions = decide.decide(found.jobs, found.records, found.history, changing, conflicts)
     starts = sum(decision.decision in (Decision.RUN, Decision.RETRY) for decision in decisions)
     planner.guard(changes, starts, settings.guards, allow_deletes)
-    return planner.assemble(settings.name, changes, decisions)
+    return planner.assemble(settings.name, changes, decisions, found.copies)
 
 
 def _jobs(world: kinds.World, manifests: ManifestSet, desired: list[Resource]) -> tuple[Job, ...]:

@@ -128,7 +128,9 @@ def _carry_out(
 
     attributes = _drain(stage.resources(actor.world, made), tell)
     progress = _drain(stage.jobs(actor, found.jobs, attributes, wait=wait), tell)
-    for outcome in publish.publish(actor, found.jobs, progress.records):
+    for outcome in publish.publish(
+        actor.world.aws, publish.pending(actor.world.aws, found.jobs, progress.records)
+    ):
         tell(outcome)
     return progress
 

@@ -21,6 +21,7 @@ def plan(found: Plan) -> dict[str, Any]:
         "summary": found.summary,
         "changes": [_change(change) for change in found.changes if change.action is not Action.UNCHANGED],
         "jobs": [_job(decision) for decision in found.jobs],
+        "publish": [{"address": copy.address, "target": copy.target} for copy in found.copies],
         "plan_digest": found.digest,
     }
 

@@ -54,6 +54,8 @@ def plan(found: Plan, unwanted: Sequence[Resource] = (), *, verbose: bool = Fals
         elif verbose:
             yield [("= ", "dim"), (change.address, "dim")]
     yield from _jobs(found.jobs, verbose=verbose)
+    for copy in found.copies:
+        yield [(f"+ {copy.target}", "add"), ("  publish", "bold"), (f"  of {copy.address}", "dim")]
     for resource in unwanted:
         yield [
             ("? ", "change"),
@@ -159,5 +161,6 @@ def _total(found: Plan) -> Line:
     if not found.has_changes and not bad:
         words = f"Nothing to do: {summary['unchanged']} resources unchanged"
         return [(words + (f"; jobs: {', '.join(jobs)}" if jobs else "") + ".", "good")]
-    parts = [*changes, *bad, f"{summary['unchanged']} unchanged"]
+    copies = [f"{len(found.copies)} to publish"] if found.copies else []
+    parts = [*changes, *copies, *bad, f"{summary['unchanged']} unchanged"]
     return [(f"Plan: {', '.join(parts)}" + (f"; jobs: {', '.join(jobs)}" if jobs else "") + ".", "bold")]
