@@ -1,0 +1,118 @@
+"""Finds what the command left in its output folder, and takes it to S3.
+
+Job: match outputs with files, upload. Input: outputs, a folder, a store. Output: entries for result.json.
+Must not: follow a symbolic link out of the folder.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from shim.init import placeholders, s3
+from shim.init.errors import ShimError
+from shim.init.spec import Output
+
+_PARALLEL = 4
+
+
+class Found(NamedTuple):
+    """A file to upload: where it lies, its place below output/, and `path` as result.json shows it."""
+
+    local: str
+    place: str
+    path: str
+    size: int
+
+
+def make_folders(outputs: Iterable[Output], folder: str) -> None:
+    """The parent of each file, and each folder itself, so that a command can write at once."""
+    for output in outputs:
+        place = output.path
+        if output.kind != "folder":
+            place = placeholders.fixed_folder(place) if output.kind == "glob" else os.path.dirname(place)
+        os.makedirs(os.path.join(folder, place), exist_ok=True)
+
+
+def collect(outputs: Iterable[Output], folder: str) -> Mapping[str, tuple[Found, ...]]:
+    """The files of each output, sorted; ShimError (output) names every required one that is missing."""
+    found: dict[str, tuple[Found, ...]] = {}
+    missing = []
+    for output in outputs:
+        found[output.name] = tuple(_files(output, folder))
+        if not found[output.name] and not output.optional:
+            missing.append(f"{output.name} ({output.path})")
+    if missing:
+        raise ShimError("output", f"the command did not write {', '.join(missing)} below {folder}.")
+    return found
+
+
+def _files(output: Output, folder: str) -> Iterator[Found]:
+    if output.kind == "file":
+        local = os.path.join(folder, output.path)
+        if os.path.lexists(local):
+            yield _found(folder, output.path, os.path.basename(output.path))
+    elif output.kind == "glob":
+        base = placeholders.fixed_folder(output.path)
+        for place in sorted(glob.glob(output.path, root_dir=folder, recursive=True)):
+            if not os.path.isdir(os.path.join(folder, place)):
+                yield _found(folder, place, os.path.relpath(place, base) if base else place)
+    else:
+        yield from _tree(output, folder)
+
+
+def _tree(output: Output, folder: str) -> Iterator[Found]:
+    top = os.path.join(folder, output.path)
+    for here, folders, names in os.walk(top):
+        folders.sort()
+        for name in sorted(names + [name for name in folders if os.path.islink(os.path.join(here, name))]):
+            within = os.path.relpath(os.path.join(here, name), top)
+            yield _found(folder, os.path.join(output.path, within), within)
+
+
+def _found(folder: str, place: str, path: str) -> Found:
+    local = os.path.join(folder, place)
+    real, root = os.path.realpath(local), os.path.realpath(folder)
+    if os.path.commonpath([real, root]) != root:
+        raise ShimError("output", f"{local} is a link that leaves {folder}.")
+    try:
+        state = os.stat(real)
+    except OSError as error:
+        raise ShimError("output", f"{local} cannot be read: {error.strerror}.") from error
+    if not stat.S_ISREG(state.st_mode):
+        raise ShimError("output", f"{local} is not a regular file.")
+    try:
+        place.encode()
+    except UnicodeEncodeError as error:
+        raise ShimError(
+            "output", f"the name {os.fsencode(place)!r} is not UTF-8 and cannot be a key in S3."
+        ) from error
+    return Found(real, place, path, state.st_size)
+
+
+def upload(
+    store: s3.Store, found: Mapping[str, tuple[Found, ...]], outputs_url: str
+) -> Mapping[str, list[Mapping[str, Any]]]:
+    """Uploads every file to `outputs_url` + its place; the entries of result.json's outputs."""
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        files = {file.place: file for many in found.values() for file in many}
+        work = {place: pool.submit(_upload, store, file, outputs_url) for place, file in files.items()}
+        entries = {place: future.result() for place, future in work.items()}
+    return {
+        name: [{**entries[file.place], "path": file.path} for file in many] for name, many in found.items()
+    }
+
+
+def _upload(store: s3.Store, file: Found, outputs_url: str) -> Mapping[str, Any]:
+    try:
+        with open(file.local, "rb") as data:
+            digest = hashlib.file_digest(data, "sha256").hexdigest()
+    except OSError as error:
+        raise ShimError("output", f"{file.local} cannot be read: {error.strerror}.") from error
+    url = outputs_url + file.place
+    return {"url": url, "size": file.size, "etag": store.upload(file.local, file.size, url), "sha256": digest}
