@@ -128,8 +128,20 @@ def build(platform: str, force: bool, update: bool) -> int:
 @click.command()
 @click.argument("kind", required=False, metavar="[KIND]")
 def schema(kind: str | None) -> int:
-    """Print the JSON Schema of manifests, or of one kind."""
+    """Print the JSON Schema of manifests, or of one kind; jobspec and result are two more."""
     from reconciler import schema as schemas
 
-    click.echo(json.dumps(schemas.of(kind), indent=2, ensure_ascii=False))
+    document = schemas.document("manifest")
+    if kind in ("jobspec", "result"):
+        document = schemas.document(kind)
+    elif kind is not None:
+        names = {name.lower(): name for name in document["$defs"] if name[0].isupper()}
+        if kind.lower() not in names:
+            raise BunniesError(f"there is no kind {kind}. Write one of {', '.join(sorted(names.values()))}.")
+        document = {
+            "$schema": document["$schema"],
+            "$ref": f"#/$defs/{names[kind.lower()]}",
+            "$defs": document["$defs"],
+        }
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     return 0

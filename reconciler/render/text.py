@@ -103,6 +103,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[Line
         yield [(words, "dim" if number == 0 else "")]
 
 
+def duration(seconds: float) -> str:
+    """`4.2s`, `3m07s`, `2h05m`."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"
+
+
 def _change(change: Change) -> Iterator[Line]:
     symbol, style = _SYMBOLS[change.action]
     line: Line = [(f"{symbol} {change.address}", style), (f"  {change.action}", "bold")]
