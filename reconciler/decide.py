@@ -134,7 +134,7 @@ def _of_upstream(
     job = decision.job
     blocked = [f"input {url} is not there" for url in job.spec.get("missing", ())]
     blocked += [f"{need} is not ours" for need in job.needs if need in conflicts]
-    first = [need for need in job.needs if need in changing and need not in conflicts]
+    first = []
     for need in _jobs_needed(job):
         state = known.states.get(need)
         if state is None:
@@ -149,6 +149,7 @@ def _of_upstream(
             first.append(need)
     if blocked:
         return JobDecision(job, Decision.BLOCKED, _few(blocked), decision.attempt)
+    first = first or [need for need in job.needs if need in changing]
     if first:
         return JobDecision(job, decision.decision, f"{decision.why}; after {_few(first)}", decision.attempt)
     return decision

@@ -58,18 +58,17 @@ def gather(wish: inputs.Wish, known: Known, given: Gathered) -> list[str]:
     pieces = [_piece(part) for part in parts]
     placed = lay_out(wish, pieces)
     what, path = kind(wish, pieces), base(wish, pieces)
+    contents: dict[int, list[dict[str, Any]]] = {id(piece): [] for piece in pieces}
+    for piece, file in placed:
+        contents[id(piece)].append({"place": known.root + file.path, "etag": file.etag, "size": file.size})
     content: list[dict[str, Any]] = []
     for part, piece in zip(parts, pieces, strict=True):
         if "job_id" in part:
             content.append({"job": part["job_id"], "output": part["output"]})
-            continue
-        if not piece.files:
+        elif piece.files:
+            content += contents[id(piece)]
+        else:
             given.missing.append(piece.label)
-        content += [
-            {"place": known.root + file.path, "etag": file.etag, "size": file.size}
-            for of, file in placed
-            if of is piece
-        ]
     given.identity[wish.name] = {"kind": what, "place": known.root + path, "content": content}
     if any("job_id" in part for part in parts):
         given.upstream[wish.name] = {

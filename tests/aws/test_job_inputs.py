@@ -86,6 +86,9 @@ def test_objects_of_one_folder_are_listed_together(aws: Aws) -> None:
     found = facts(aws, urls[:2], *urls[2:], Ref("job/up", "outputs.o"))
     assert calls(aws) == {"ListObjectsV2": 1}
     assert found["s3://reads/run/l4.fq"] == ()
+    assert facts(aws, *(f"s3://reads/run/z{number}" for number in range(3))) == {
+        f"s3://reads/run/z{number}": () for number in range(3)
+    }
     assert found["s3://reads/run/l2.fq"] == (
         S3Object("s3://reads/run/l2.fq", etags["run/l2.fq"], 9, "l2.fq"),
     )
@@ -119,8 +122,13 @@ def test_being_refused_is_an_error_and_not_absence(aws: Aws) -> None:
         def call(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
             raise AwsError(operation, "403", "Forbidden", 403)
 
-    with pytest.raises(AwsError, match="403"):
+        def pages(self, service: str, operation: str, /, **params: Any) -> Iterator[dict[str, Any]]:
+            raise AwsError(operation, "AccessDenied", "Access Denied", 403)
+
+    with pytest.raises(AwsError, match="Forbidden"):
         facts(Refusing("us-east-1"), "s3://reads/a")
+    with pytest.raises(AwsError, match="Access Denied"):
+        facts(Refusing("us-east-1"), "s3://reads/a/")
 
 
 def test_facts_are_plain_frozen_data(aws: Aws) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from reconciler import decide
@@ -115,3 +117,50 @@ def test_when_all_has_succeeded_there_is_nothing_to_start() -> None:
     decisions = decide.decide(jobs, records, history)
     assert {decision.decision for decision in decisions} == {Decision.CACHED}
     assert decide.ready(decisions, records) == ()
+
+
+STATUSES = ["succeeded", "failed", "lost", "interrupted", "stopped"]
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> dict[str, Any]:
+    """Up to six jobs, each behind some of those before it; two may do the same work."""
+    given: dict[str, Any] = {}
+    for number in range(draw(st.integers(1, 6))):
+        needs = draw(st.lists(st.sampled_from(sorted(given)), unique=True)) if given else []
+        same = draw(st.sampled_from([f"work {number}", "common work"]))
+        retry = {"attempts": draw(st.integers(1, 3))}
+        given[f"job/{number}"] = {"needs": needs, "same": same, "retry": retry}
+    return given
+
+
+@drawn(graphs(), st.data())
+def test_deciding_again_and_again_comes_to_an_end_whatever_happens(
+    given: dict[str, Any], data: st.DataObject
+) -> None:
+    jobs, _, history = world_of(given)
+    attempts: dict[str, list[Any]] = {job.job_id: [] for job in jobs}
+    of_id = {job.job_id: job for job in reversed(jobs)}
+
+    def records() -> dict[str, JobRecord]:
+        return {job_id: record_of(of_id[job_id], results) for job_id, results in attempts.items()}
+
+    for _ in range(6 * len(jobs) + 1):
+        decisions = decide.decide(jobs, records(), history)
+        chosen = decide.ready(decisions, records())
+        assert len({one.job.job_id for one in chosen}) == len(chosen)
+        for one in chosen:
+            results = attempts[one.job.job_id]
+            assert one.attempt == len(results) + 1
+            assert None not in results
+            results.append(None)
+        still = [job_id for job_id, results in attempts.items() if None in results]
+        if not still:
+            break
+        ended = data.draw(st.sampled_from(sorted(still)))
+        attempts[ended][-1] = {"status": data.draw(st.sampled_from(STATUSES)), "exit_code": 1}
+    final = {decision.decision for decision in decide.decide(jobs, records(), history)}
+    assert final <= {Decision.CACHED, Decision.FAILED, Decision.BLOCKED}
+    for results in attempts.values():
+        assert len(results) <= 6
+        assert [one["status"] for one in results[:-1]].count("succeeded") == 0

@@ -326,6 +326,24 @@ def test_a_reference_in_the_environment_is_refused_because_nothing_fills_it_in()
     assert words == "jobs.yaml:1:1: job/j: REPO is ${repository/tools.uri}, not text. Write the text itself."
 
 
+NO_IMAGE = {address: resource for address, resource in resources().items() if address != "image/tools"}
+
+
+@pytest.mark.parametrize(
+    ("body", "given", "words"),
+    [
+        ({"after": ["job/none"]}, None, "job/none is not a job of these manifests. Name one that is."),
+        ({"taskDefinition": "none"}, None, "taskdefinition/none is not in these manifests. Add it."),
+        ({"container": "none"}, None, "taskdefinition/t has no container none. Name one that it has."),
+        ({}, NO_IMAGE, "image/tools is not in these manifests. Add it."),
+    ],
+)
+def test_a_name_that_stands_for_nothing_is_refused(
+    body: dict[str, Any], given: dict[str, Resource] | None, words: str
+) -> None:
+    assert refused(body, given=given) == f"jobs.yaml:1:1: job/j: {words}"
+
+
 def test_one_mistake_of_a_container_is_told_once_however_many_jobs_share_it() -> None:
     with pytest.raises(ManifestError) as caught:
         wanted(manifest("a", {}), manifest("b", {}), given=resources(image="debian:12"))
