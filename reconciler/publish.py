@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from reconciler import attempts, errors
@@ -18,12 +19,21 @@ from reconciler import aws as aws_
 from reconciler.ledger import Records
 from reconciler.model import Copy, Job, Outcome, Status
 
-LARGEST_COPY: Final = 5 * 1024**3  # bytes that one CopyObject takes
-PART: Final = 1024**3
-MOST_PARTS: Final = 10_000
+MOST_PARTS: Final = 10_000  # of one upload
 
 _SOURCE: Final = "bunnies-source"
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """S3's own, in bytes: the largest `copy` that is one call, and the `part` that larger ones are cut into."""
+
+    copy: int = 5 * 1024**3
+    part: int = 1024**3
+
+
+LIMITS: Final = Limits()
 
 
 def pending(aws: aws_.Aws, jobs: Sequence[Job], records: Records) -> tuple[Copy, ...]:
@@ -38,11 +48,11 @@ def pending(aws: aws_.Aws, jobs: Sequence[Job], records: Records) -> tuple[Copy,
     return tuple(copy for copy, is_there in zip(wanted, there, strict=True) if not is_there)
 
 
-def publish(aws: aws_.Aws, copies: Iterable[Copy]) -> Iterator[Outcome]:
+def publish(aws: aws_.Aws, copies: Iterable[Copy], limits: Limits = LIMITS) -> Iterator[Outcome]:
     """Makes each copy, by the server; one that fails does not keep the others from being made."""
     for copy in copies:
         try:
-            _copy(aws, copy)
+            _copy(aws, copy, limits)
         except errors.AwsError as error:
             yield Outcome(copy.address, "publish", Status.FAILED, f"{copy.target}: {error}")
         else:
@@ -71,14 +81,14 @@ def _is_there(aws: aws_.Aws, copy: Copy) -> bool:
     return int(answer["ContentLength"]) == copy.size and (same_source or same_bytes)
 
 
-def _copy(aws: aws_.Aws, copy: Copy) -> None:
+def _copy(aws: aws_.Aws, copy: Copy, limits: Limits) -> None:
     bucket, key = _split(copy.target)
     source = dict(zip(("Bucket", "Key"), _split(copy.source), strict=True))
     pinned: dict[str, Any] = {"CopySource": source}
     if copy.etag:
         pinned["CopySourceIfMatch"] = copy.etag
-    if copy.size > LARGEST_COPY:
-        _copy_in_parts(aws, copy, pinned)
+    if copy.size > limits.copy:
+        _copy_in_parts(aws, copy, pinned, limits)
         return
     aws.call(
         "s3",
@@ -91,11 +101,11 @@ def _copy(aws: aws_.Aws, copy: Copy) -> None:
     )
 
 
-def _copy_in_parts(aws: aws_.Aws, copy: Copy, pinned: Mapping[str, Any]) -> None:
+def _copy_in_parts(aws: aws_.Aws, copy: Copy, pinned: Mapping[str, Any], limits: Limits) -> None:
     bucket, key = _split(copy.target)
     made = aws.call("s3", "CreateMultipartUpload", Bucket=bucket, Key=key, Metadata=_metadata(copy))
     upload = {"Bucket": bucket, "Key": key, "UploadId": made["UploadId"]}
-    size = max(PART, -(-copy.size // MOST_PARTS))
+    size = max(limits.part, -(-copy.size // MOST_PARTS))
 
     def part(number: int) -> dict[str, Any]:
         first = (number - 1) * size

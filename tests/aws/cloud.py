@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from reconciler import step, tasks
+from reconciler import tasks
 from reconciler.attempts import Actor
 from reconciler.aws import Aws
 from reconciler.clock import Clock
@@ -22,6 +22,8 @@ from reconciler.errors import AwsError, BunniesError
 from reconciler.kinds import World
 from reconciler.ledger import Ledger
 from reconciler.model import NOTHING, Attempt, Job, Outcome, Ref, Settings
+from reconciler.step import Progress
+from reconciler.step import step as a_step
 
 BUCKET, PREFIX, OWNER, CLUSTER = "reprod-bucket", "bunnies/reprod", "reprod", "reprod"
 JOB_ID = "a1" * 32
@@ -54,6 +56,11 @@ class Faults:
     before: dict[int, Fault] = field(default_factory=dict)
     after: dict[int, Fault] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, when: str, number: int, fault: Fault) -> Faults:
+        """One fault, `before` or `after` a call."""
+        return cls(before={number: fault}) if when == "before" else cls(after={number: fault})
 
 
 class Cloud(Aws):
@@ -218,9 +225,9 @@ class Bench:
         world = World(self.settings, self.cloud, _absent, _absent, _absent, _absent, NOTHING)
         return Actor(world, self.new_ledger(self.cloud), by)
 
-    def step(self, *jobs: Job, before: step.Progress | None = None) -> tuple[list[Outcome], step.Progress]:
+    def step(self, *jobs: Job, before: Progress | None = None) -> tuple[list[Outcome], Progress]:
         """One step of a new process (of the same one, where `before` is given)."""
-        turn = step.step(self.actor(), jobs, before or step.Progress(), self.attributes)
+        turn = a_step(self.actor(), jobs, before or Progress(), self.attributes)
         outcomes = []
         while True:
             try:
@@ -228,7 +235,7 @@ class Bench:
             except StopIteration as end:
                 return outcomes, end.value
 
-    def until_done(self, *jobs: Job) -> step.Progress:
+    def until_done(self, *jobs: Job) -> Progress:
         """Steps, with shims that succeed between them, until nothing is open or ready."""
         for _ in range(20):
             _, progress = self.step(*jobs)

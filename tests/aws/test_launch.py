@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from moto import mock_aws
 
+from reconciler import attempts, decide, launch
+from reconciler.errors import AwsError
 from reconciler.model import Status
 from tests.aws import cloud
-from tests.aws.cloud import BUCKET, JOB_ID, PREFIX, Bench, Faults, a_job
+from tests.aws.cloud import BUCKET, JOB_ID, PREFIX, Bench, Fault, Faults, a_job
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def test_a_launch_writes_in_the_order_that_makes_crashes_harmless(bench: Bench) 
 def test_a_crash_at_any_call_of_a_launch_leaves_one_attempt_and_one_task(
     bench: Bench, when: str, number: int
 ) -> None:
-    bench.cloud.faults = Faults(**{when: {number: cloud.crash}})
+    bench.cloud.faults = Faults.at(when, number, cloud.crash)
     with pytest.raises(cloud.Crash):
         bench.step(a_job())
     bench.cloud.faults = Faults()
@@ -75,3 +78,159 @@ def test_a_crash_at_any_call_of_a_launch_leaves_one_attempt_and_one_task(
     assert bench.ends() == ["succeeded"]
     assert len(bench.cloud.started) == 1
     assert [decision.decision for decision in progress.decisions] == ["CACHED"]
+
+
+@pytest.mark.parametrize("number", [n for n, call in enumerate(CLEAN, 1) if call != "ListObjectsV2"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("fault", [cloud.timeout, cloud.broken])
+def test_a_lost_answer_or_a_failure_of_the_service_at_any_call_is_survived_in_the_same_step(
+    bench: Bench, fault: Fault, when: str, number: int
+) -> None:
+    bench.cloud.faults = Faults.at(when, number, fault)
+    outcomes, _ = bench.step(a_job())
+    assert [outcome.status for outcome in outcomes] == [Status.LAUNCHED]
+    assert len(bench.cloud.started) == 1
+    assert bench.until_done(a_job()).failed == ()
+    assert bench.ends() == ["succeeded"]
+
+
+THROTTLED = AwsError("RunTask", "ThrottlingException", "Rate exceeded", 400)
+DISGUISED = AwsError("RunTask", "InvalidParameterException", "Rate exceeded (ErrorCode: Throttling)", 400)
+DENIED = AwsError("RunTask", "AccessDeniedException", "no", 400)
+FULL = AwsError(
+    "RunTask", "ClientException", "Capacity is unavailable at this time. Please try again later", 400
+)
+NO_ROOM = {"tasks": [], "failures": [{"reason": "RESOURCE:CPU", "arn": "i"}]}
+INACTIVE = {"tasks": [], "failures": [{"reason": "INACTIVE"}]}
+
+
+@pytest.mark.parametrize("answer", [THROTTLED, DISGUISED, {"tasks": [], "failures": []}])
+def test_ecs_asking_for_patience_is_asked_again(bench: Bench, answer: AwsError) -> None:
+    bench.cloud.answers = [answer, answer]
+    outcomes, _ = bench.step(a_job())
+    assert [outcome.status for outcome in outcomes] == [Status.LAUNCHED]
+    assert bench.cloud.faults.made.count("RunTask") == 3
+
+
+@pytest.mark.parametrize("answer", [FULL, NO_ROOM])
+def test_without_room_the_attempt_stays_claimed_and_the_next_step_sends_it_again(
+    bench: Bench, answer: AwsError
+) -> None:
+    bench.cloud.answers = [answer]
+    outcomes, progress = bench.step(a_job())
+    assert [outcome.status for outcome in outcomes] == [Status.SKIPPED]
+    assert progress.active
+    assert bench.ends() == [None]
+    outcomes, _ = bench.step(a_job())
+    assert [outcome.status for outcome in outcomes] == [Status.LAUNCHED]
+    assert len(bench.attempts()) == 1
+
+
+def test_an_attempt_that_waits_is_told_once(bench: Bench) -> None:
+    bench.cloud.answers = [NO_ROOM, NO_ROOM]
+    _, progress = bench.step(a_job())
+    outcomes, progress = bench.step(a_job(), before=progress)
+    assert outcomes == []
+    assert progress.active
+
+
+@pytest.mark.parametrize("answer", [DENIED, INACTIVE])
+def test_a_refused_request_closes_the_attempt_as_lost_and_says_why(bench: Bench, answer: AwsError) -> None:
+    bench.cloud.answers = [answer]
+    outcomes, _ = bench.step(a_job())
+    assert [outcome.status for outcome in outcomes] == [Status.FAILED]
+    assert "RunTask was refused" in outcomes[0].detail
+    (attempt,) = bench.attempts()
+    assert attempt.result is not None
+    assert attempt.result["status"] == "lost"
+    assert attempt.result["error"]["class"] == "infrastructure"
+
+
+def test_refusals_end_with_the_budget(bench: Bench) -> None:
+    bench.cloud.answers = [DENIED] * 9
+    progress = bench.until_done(a_job())
+    assert bench.ends() == ["lost", "lost", "lost"]
+    assert [decision.decision for decision in progress.decisions] == ["FAILED"]
+
+
+def test_a_refusal_after_a_lost_answer_leaves_the_task_that_began_alone(bench: Bench) -> None:
+    bench.cloud.faults = Faults.at("after", CLEAN.index("RunTask") + 1, cloud.crash)
+    with pytest.raises(cloud.Crash):
+        bench.step(a_job())
+    bench.cloud.faults = Faults()
+    (arn,) = bench.cloud.started
+    assert bench.fence(arn)
+    attempt = bench.attempts()[0]
+    moved, outcome = attempts.start(bench.actor(), "job/align/s1", attempt)
+    assert outcome.status is Status.LAUNCHED
+    bench.cloud.answers = [DENIED]
+    moved, outcome = attempts.start(bench.actor(), "job/align/s1", attempt)
+    assert outcome.status is Status.ADOPTED
+    assert moved.result is None
+
+
+def test_a_token_that_ecs_knows_with_other_parameters_gives_the_task_that_it_started(bench: Bench) -> None:
+    bench.step(a_job())
+    attempt = bench.attempts()[0]
+    assert attempt.claim is not None
+    other = replace(
+        attempt, claim={**attempt.claim, "request": {**attempt.claim["request"], "group": "other"}}
+    )
+    moved, outcome = attempts.start(bench.actor(), "job/align/s1", other)
+    assert outcome.status is Status.LAUNCHED
+    assert moved.task is not None
+    assert [moved.task["task_arn"]] == bench.cloud.started
+
+
+def test_two_applies_at_once_start_one_task(bench: Bench) -> None:
+    mine, theirs = bench.actor("me@here"), bench.actor("ci@there")
+    decision = decide.decide([a_job()], {}, {})[0]
+    first, _ = launch.launch(mine, decision, bench.arn, {})
+    second, outcome = launch.launch(theirs, decision, bench.arn, {})
+    assert first is not None
+    assert second is None
+    assert "claimed by me@here" in outcome.detail
+    assert len(bench.cloud.started) == 1
+
+
+def test_overrides_that_runtask_would_refuse_are_refused_before_anything_is_claimed(bench: Bench) -> None:
+    job = a_job(overrides={"cpu": "1" * 9000})
+    outcomes, progress = bench.step(job)
+    assert [outcome.status for outcome in outcomes] == [Status.FAILED]
+    assert "RunTask takes 8192" in outcomes[0].detail
+    assert bench.attempts() == ()
+    assert not progress.active
+    assert bench.step(job, before=progress)[0] == []
+
+
+def test_a_failed_attempt_is_followed_by_the_next_while_the_budget_lasts(bench: Bench) -> None:
+    job = a_job(retry={"attempts": 2})
+    for _ in range(2):
+        bench.step(job)
+        bench.shims("failed")
+    _, progress = bench.step(job)
+    assert bench.ends() == ["failed", "failed"]
+    assert [decision.decision for decision in progress.decisions] == ["FAILED"]
+    assert len(set(bench.cloud.tokens)) == 2
+
+
+def test_a_consumer_starts_when_its_producer_has_succeeded(bench: Bench) -> None:
+    index, align = a_job("job/index", "b2" * 32), a_job(needs=["job/index"])
+    _, progress = bench.step(index, align)
+    assert len(bench.cloud.started) == 1
+    bench.shims()
+    outcomes, progress = bench.step(index, align, before=progress)
+    assert [(outcome.address, outcome.status) for outcome in outcomes] == [
+        ("job/index", Status.SUCCEEDED),
+        ("job/align/s1", Status.LAUNCHED),
+    ]
+    bench.shims()
+    assert not bench.step(index, align, before=progress)[1].active
+
+
+def test_a_job_whose_task_definition_is_not_there_does_not_start(bench: Bench) -> None:
+    bench.attributes = {}
+    outcomes, progress = bench.step(a_job())
+    assert outcomes == []
+    assert not progress.active
+    assert [decision.decision for decision in progress.decisions] == ["BLOCKED"]
