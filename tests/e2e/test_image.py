@@ -305,3 +305,14 @@ def test_a_task_runs_the_image_by_its_digest_and_its_words_are_in_the_log(
             break
         time.sleep(0.1)
     assert messages == ["init --entrypoint-args=3", "user's $entry from RunTask"]
+
+
+def test_with_the_real_layer_an_image_without_shell_or_python_runs_as_it_did(
+    world: kinds.World, docker_client: docker.DockerClient, base_image: str, repository: str
+) -> None:
+    real = dataclasses.replace(world, layer=layers.find)
+    resource = wanted(real, manifest(repository, **{"from": f"docker-daemon:{base_image}"}))
+    uri = image.apply(real, create(resource))["uri"]
+    docker_client.images.pull(uri)
+    said = docker_client.containers.run(uri, ["as before"], remove=True, read_only=True, cap_drop=["ALL"])
+    assert said == b"user's $entry as before\n"
