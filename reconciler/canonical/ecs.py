@@ -122,7 +122,9 @@ def canonical(body: Mapping[str, Any], ignored_tags: Iterable[str] = ()) -> dict
     if isinstance(body.get("taskDefinition"), Mapping):
         body = {**_fields(body["taskDefinition"]), "tags": body.get("tags")}
     wanted = tags(body.pop("tags", None), ignored_tags)
-    spec: dict[str, Any] = _tidy({key: value for key, value in body.items() if key not in DESCRIBED}) or {}
+    # A stand-in echoes "" for pidMode, ipcMode and roles that nobody gave; no field of this level can be empty.
+    given = {key: value for key, value in body.items() if key not in DESCRIBED and value != ""}
+    spec: dict[str, Any] = _tidy(given) or {}
     spec.setdefault("networkMode", "bridge")  # 12
     for field, unit in (("cpu", "vcpu"), ("memory", "gb")):
         if field in spec:
