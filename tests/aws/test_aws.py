@@ -1,0 +1,142 @@
+"""Calls to AWS: what comes back, and what is said when nothing does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import moto
+import pytest
+from botocore.exceptions import ClientError
+
+from reconciler.aws import Aws, parallel, translated
+from reconciler.errors import AwsError
+
+DEAD = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def aws() -> Iterator[Aws]:
+    with moto.mock_aws():
+        yield Aws("us-east-1")
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without credentials, region or profile."""
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+def test_an_answer_is_plain_data_and_counted(aws: Aws) -> None:
+    answer = aws.call("ecr", "CreateRepository", repositoryName="lab/analytics")
+    assert answer["repository"]["repositoryName"] == "lab/analytics"
+    assert "ResponseMetadata" not in answer
+    assert aws.calls == {("ecr", "CreateRepository"): 1}
+
+
+def test_the_account_is_asked_for_once(aws: Aws) -> None:
+    assert (aws.account, aws.account, aws.region) == ("123456789012", "123456789012", "us-east-1")
+    assert aws.calls["sts", "GetCallerIdentity"] == 1
+
+
+def test_every_page_comes_and_counts(aws: Aws) -> None:
+    aws.call("s3", "CreateBucket", Bucket="reads")
+    for key in "abc":
+        aws.call("s3", "PutObject", Bucket="reads", Key=key, Body=b"")
+    pages = list(aws.pages("s3", "ListObjectsV2", Bucket="reads", PaginationConfig={"PageSize": 2}))
+    assert [one["Key"] for page in pages for one in page["Contents"]] == ["a", "b", "c"]
+    assert aws.calls["s3", "ListObjectsV2"] == len(pages) == 2
+
+
+def test_what_has_no_pages_is_one(aws: Aws) -> None:
+    assert len(list(aws.pages("sts", "GetCallerIdentity"))) == 1
+
+
+def test_a_refusal_carries_code_message_and_status(aws: Aws) -> None:
+    with pytest.raises(AwsError) as caught:
+        aws.call("ecr", "DescribeRepositories", repositoryNames=["lab/none"])
+    assert caught.value.code == "RepositoryNotFoundException"
+    assert caught.value.status == 400
+    assert "lab/none" in caught.value.message
+    assert str(caught.value).startswith("DescribeRepositories: RepositoryNotFoundException: ")
+
+
+def test_a_refusal_carries_its_further_fields() -> None:
+    answer = {
+        "Error": {"Code": "ConflictException", "Message": "m", "Condition": "If-None-Match"},
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+        "resourceIds": ["arn:aws:ecs:us-east-1:123456789012:task/reprod/1"],
+    }
+    with pytest.raises(AwsError) as caught, translated("RunTask"):
+        raise ClientError(answer, "RunTask")  # type: ignore[arg-type]
+    assert caught.value.details == {
+        "resourceIds": ["arn:aws:ecs:us-east-1:123456789012:task/reprod/1"],
+        "Condition": "If-None-Match",
+    }
+
+
+def test_an_ended_login_says_what_to_do() -> None:
+    with pytest.raises(AwsError, match="Log in again"), translated("GetCallerIdentity"):
+        raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "It expired."}}, "GetCallerIdentity")
+
+
+def test_a_wrong_parameter_is_an_error_of_ours(aws: Aws) -> None:
+    with pytest.raises(AwsError, match="ParamValidationError"):
+        aws.call("ecr", "DescribeRepositories", repositories=["x"])
+
+
+@pytest.mark.usefixtures("nobody")
+def test_missing_credentials_name_three_ways_to_give_them() -> None:
+    with pytest.raises(AwsError, match="AWS_PROFILE, use --profile, or export AWS_ACCESS_KEY_ID"):
+        Aws("us-east-1", endpoint_url=DEAD).call("sts", "GetCallerIdentity")
+
+
+@pytest.mark.usefixtures("nobody")
+def test_an_unknown_profile_is_named() -> None:
+    with pytest.raises(AwsError, match=r"nope.*--profile"):
+        Aws("us-east-1", profile="nope").call("sts", "GetCallerIdentity")
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_missing_region_says_where_to_write_it() -> None:
+    with pytest.raises(AwsError, match="region:"):
+        Aws(None).call("sts", "GetCallerIdentity")
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://localhost:4566", "http://127.0.0.1:4566", "http://minio.example:9000"]
+)
+def test_s3_is_spoken_to_by_path_where_it_is_not_amazons(endpoint: str) -> None:
+    class SeenError(Exception):
+        pass
+
+    def look(**kwargs: Any) -> None:
+        raise SeenError(kwargs["request"].url)
+
+    local = Aws("us-east-1", endpoint_url=endpoint)
+    local.session.register("before-send.s3.HeadObject", look)
+    with moto.mock_aws(), pytest.raises(SeenError, match=f"^{endpoint}/b/k$"):  # moto gives credentials
+        local.call("s3", "HeadObject", Bucket="b", Key="k")
+
+
+def test_parallel_keeps_the_order() -> None:
+    assert parallel(lambda number: number * 2, range(50)) == [number * 2 for number in range(50)]
+
+
+def test_parallel_raises_what_one_raised() -> None:
+    def fail(number: int) -> int:
+        raise AwsError("X", "Code", str(number))
+
+    with pytest.raises(AwsError, match="Code: 0"):
+        parallel(fail, range(3))
