@@ -126,7 +126,14 @@ class Documents:
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """The objects below `prefix`, in the order of their keys."""
-        for page in self.aws.pages("s3", "ListObjectsV2", Bucket=self.bucket, Prefix=prefix):
+        try:
+            pages = list(self.aws.pages("s3", "ListObjectsV2", Bucket=self.bucket, Prefix=prefix))
+        except errors.AwsError as error:
+            if error.code != "NoSuchBucket":
+                raise
+            what = f"there is no bucket {self.bucket}. Run `bunnies bootstrap`, or write another bucket in Settings."
+            raise errors.BunniesError(what) from error
+        for page in pages:
             for entry in page.get("Contents", ()):
                 yield Listed(entry["Key"], int(entry["Size"]), str(entry["LastModified"]))
 

@@ -30,7 +30,7 @@ KEYLESS: Final = "_"
 _DOCUMENT = re.compile(r"(?P<number>\d+)/(?P<name>claim|task|started|result)\.json")
 _JOBSPEC = re.compile(r"(?P<job_id>[0-9a-f]{64})/attempts/(?P<number>\d+)/jobspec\.json")
 _MEANING = re.compile(r"(?P<name>[^/]+)/(?P<key>[^/]+)/(?P<seq>\d+)-(?P<job_id>[0-9a-f]{64})\.json")
-_FEW: Final = 64  # jobs up to which each is listed by itself
+_FEW: Final = 500  # jobs up to which each is listed by itself
 
 Records = Mapping[str, JobRecord]
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reconciler import attempts, decide, errors, launch, recover
+from reconciler import attempts, aws, decide, errors, launch, recover
 from reconciler.attempts import Actor
 from reconciler.ledger import Records
 from reconciler.model import NOTHING, Attempt, Decision, Job, JobDecision, JobRecord, Outcome, Status
@@ -27,14 +27,15 @@ class Progress:
     """What a turn knew when it ended; an empty one starts the first.
 
     `active` says that another turn may bring more: an attempt is open, or was claimed by another apply. `refused`
-    are addresses of jobs whose launch was not possible; they are not tried again. `waiting` is what was told of
-    attempts that wait, so that it is told once.
+    are addresses of jobs whose launch was not possible; they are not tried again. `placed` are those that the
+    ledger has their present job for. `waiting` is what was told of attempts that wait, so that it is told once.
     """
 
     records: Records = NOTHING
     decisions: tuple[JobDecision, ...] = ()
     active: bool = False
     refused: frozenset[str] = frozenset()
+    placed: frozenset[str] | None = None
     waiting: frozenset[tuple[str, str]] = frozenset()
 
     @property
@@ -50,14 +51,13 @@ def step(
     """One turn over `jobs`, upstream first; `progress = yield from step(…)`.
 
     `attributes` gives those of each resource that is there, by address: a job whose task definition is not in it
-    does not start. Raises AwsError where the ledger cannot be read.
+    does not start. Raises AwsError where the ledger cannot be read, BunniesError where the cluster is not there.
     """
-    addresses = {job.job_id: job.address for job in reversed(jobs)}
-    read = actor.ledger.records(addresses, before.records)
-    yield from _endings(addresses, before.records, read)
-    records, recovered = recover.recover(actor, addresses, read)
+    if not jobs:
+        return Progress()
     waiting: set[tuple[str, str]] = set()
-    yield from _once(recovered, before, waiting)
+    records = yield from _look(actor, jobs, before, waiting)
+    placed = _place(actor, jobs, records, before.placed)
     decisions = _decide(jobs, records, attributes)
     ready = [
         decision
@@ -69,17 +69,54 @@ def step(
         if attempt is not None:
             job_id = decision.job.job_id
             started[job_id] = recover.with_attempt(started.get(job_id, JobRecord(job_id)), attempt)
+            placed |= {decision.address}
         elif outcome.status is Status.FAILED:
             refused.add(decision.address)
         else:
             contended = True
         yield from _once([outcome], before, waiting)
-    open_ = any(record.last and not attempts.is_closed(record.last) for record in started.values())
-    retried = _decide(jobs, started, attributes)  # an attempt may have been closed as soon as it was sent
-    again = {decision.address for decision in decide.ready(retried, started)} - refused
-    return Progress(
-        started, retried, open_ or contended or bool(again), frozenset(refused), frozenset(waiting)
+    active = contended or any(
+        record.last and not attempts.is_closed(record.last) for record in started.values()
     )
+    decisions = _decide(jobs, started, attributes)
+    # an attempt that was closed as soon as it was sent leaves another one due
+    active |= any(decision.address not in refused for decision in decide.ready(decisions, started))
+    return Progress(started, decisions, active, frozenset(refused), placed, frozenset(waiting))
+
+
+def _look(
+    actor: Actor, jobs: Sequence[Job], before: Progress, waiting: set[tuple[str, str]]
+) -> Generator[Outcome, None, Records]:
+    """The records of all jobs, their open attempts looked after; what succeeded before is not read again."""
+    addresses = {job.job_id: job.address for job in reversed(jobs)}
+    moving = [job_id for job_id in addresses if not attempts.succeeded(before.records.get(job_id))]
+    read = {**before.records, **actor.ledger.records(moving, before.records)}
+    yield from _endings(addresses, before.records, read)
+    records, recovered = recover.recover(actor, addresses, read)
+    yield from _once(recovered, before, waiting)
+    if before.placed is None:  # the first turn of an apply
+        yield from recover.stop_strays(actor, records)
+    return records
+
+
+def _place(
+    actor: Actor, jobs: Sequence[Job], records: Records, placed: frozenset[str] | None
+) -> frozenset[str]:
+    """Writes down what an address means where nothing is launched for it: the same work was done before.
+
+    So an address whose manifest went back to an earlier state gives the earlier outputs again.
+    """
+    ledger = actor.ledger
+    if placed is None:
+        meanings = ledger.meanings()
+        placed = frozenset(
+            job.address
+            for job in jobs
+            if job.address in meanings and meanings[job.address][-1].job_id == job.job_id
+        )
+    behind = [job for job in jobs if job.address not in placed and records[job.job_id].last]
+    aws.parallel(lambda job: ledger.address(job.address, job.job_id), behind)
+    return placed | {job.address for job in behind}
 
 
 def _decide(jobs: Sequence[Job], records: Records, attributes: Attributes) -> tuple[JobDecision, ...]:

@@ -98,7 +98,7 @@ def stop(aws: aws_.Aws, cluster: str, arn: str, reason: str) -> None:
     try:
         aws.call("ecs", "StopTask", cluster=cluster, task=arn, reason=reason[:255])
     except errors.AwsError as error:
-        if error.code != "InvalidParameterException" and "not found" not in error.message:
+        if "not found" not in error.message:
             raise
 
 
@@ -112,8 +112,16 @@ def jobspec_of(task: Mapping[str, Any]) -> str | None:
 
 
 def _listed(aws: aws_.Aws, cluster: str, **filters: str) -> list[dict[str, Any]]:
-    pages = aws.pages("ecs", "ListTasks", cluster=cluster, **filters)
-    arns = [arn for page in pages for arn in page.get("taskArns", ())]
+    try:
+        pages = aws.pages("ecs", "ListTasks", cluster=cluster, **filters)
+        arns = [arn for page in pages for arn in page.get("taskArns", ())]
+    except errors.AwsError as error:
+        if error.code != "ClusterNotFoundException":
+            raise
+        what = (
+            f"there is no cluster {cluster}. Run `bunnies bootstrap`, or write another cluster in Settings."
+        )
+        raise errors.BunniesError(what) from error
     return list(describe(aws, cluster, arns).values())
 
 

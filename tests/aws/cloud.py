@@ -114,6 +114,8 @@ class Cloud(Aws):
         return answer
 
     def _list_tasks(self, params: dict[str, Any]) -> dict[str, Any]:
+        if params["cluster"] != CLUSTER:
+            raise AwsError("ListTasks", "ClusterNotFoundException", "Cluster not found.", 400)
         wants_stopped = params.get("desiredStatus") == "STOPPED"
         known = [arn for arn in self.started if arn not in self.forgotten]
         return {"taskArns": [arn for arn in known if (arn in self.stopped) == wants_stopped]}

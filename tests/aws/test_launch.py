@@ -8,7 +8,7 @@ import pytest
 from moto import mock_aws
 
 from reconciler import attempts, decide, launch
-from reconciler.errors import AwsError
+from reconciler.errors import AwsError, BunniesError
 from reconciler.model import Status
 from tests.aws import cloud
 from tests.aws.cloud import BUCKET, JOB_ID, PREFIX, Bench, Fault, Faults, a_job
@@ -50,8 +50,10 @@ def test_a_launch_sends_one_task_with_our_token_tags_and_jobspec(bench: Bench) -
 
 CLEAN = [  # the calls of the first step of one job, in order: the rows of the table of crashes
     "ListObjectsV2",  # attempts
+    "ListTasks",  # strays
+    "ListObjectsV2",  # what addresses mean
     "PutObject",  # identity
-    "ListObjectsV2",  # addresses
+    "ListObjectsV2",  # the address
     "PutObject",  # address
     "PutObject",  # claim
     "PutObject",  # jobspec
@@ -80,7 +82,7 @@ def test_a_crash_at_any_call_of_a_launch_leaves_one_attempt_and_one_task(
     assert [decision.decision for decision in progress.decisions] == ["CACHED"]
 
 
-@pytest.mark.parametrize("number", [n for n, call in enumerate(CLEAN, 1) if call != "ListObjectsV2"])
+@pytest.mark.parametrize("number", [n for n, call in enumerate(CLEAN, 1) if not call.startswith("List")])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("fault", [cloud.timeout, cloud.broken])
 def test_a_lost_answer_or_a_failure_of_the_service_at_any_call_is_survived_in_the_same_step(
@@ -226,6 +228,31 @@ def test_a_consumer_starts_when_its_producer_has_succeeded(bench: Bench) -> None
     ]
     bench.shims()
     assert not bench.step(index, align, before=progress)[1].active
+
+
+def test_an_address_that_went_back_to_an_earlier_state_means_the_earlier_job(bench: Bench) -> None:
+    first, second = a_job(), a_job(job_id="b2" * 32)
+    for job in (first, second):
+        bench.step(job)
+        bench.shims()
+    bench.step(first)
+    assert bench.ledger.meanings()["job/align/s1"][-1].job_id == first.job_id
+    assert len(bench.cloud.started) == 2
+
+
+def test_two_addresses_of_the_same_work_share_one_task_and_both_mean_it(bench: Bench) -> None:
+    one, other = a_job(), a_job("job/align/s2")
+    _, progress = bench.step(one, other)
+    bench.step(one, other, before=progress)
+    assert len(bench.cloud.started) == 1
+    assert sorted(bench.ledger.meanings()) == ["job/align/s1", "job/align/s2"]
+
+
+def test_a_cluster_that_is_not_there_is_told_before_anything_is_claimed(bench: Bench) -> None:
+    bench.settings = replace(bench.settings, cluster="not-there")
+    with pytest.raises(BunniesError, match=r"no cluster not-there\. Run `bunnies bootstrap`"):
+        bench.step(a_job())
+    assert bench.attempts() == ()
 
 
 def test_a_job_whose_task_definition_is_not_there_does_not_start(bench: Bench) -> None:

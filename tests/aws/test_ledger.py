@@ -144,14 +144,14 @@ def test_records_have_the_attempts_in_the_order_of_their_numbers(ledger: Ledger)
 
 
 def test_many_jobs_are_read_in_few_listings(bench: Bench, ledger: Ledger) -> None:
-    ids = [f"{n:064x}" for n in range(100)] + [JOB_ID]
+    ids = [f"{n:064x}" for n in range(600)] + [JOB_ID]
     ledger.claim(JOB_ID, 1, {})
     ledger.claim(OTHER, 1, {})
     bench.cloud.faults = Faults()
     records = ledger.records(ids)
     assert bench.cloud.faults.made.count("ListObjectsV2") == 16
     assert [job_id for job_id, record in records.items() if record.attempts] == [JOB_ID]
-    assert len(records) == 101
+    assert len(records) == 601
 
 
 def test_what_was_read_before_is_not_read_again(bench: Bench, ledger: Ledger) -> None:
@@ -173,6 +173,12 @@ def test_outputs_are_readable_by_name(ledger: Ledger) -> None:
         ledger.outputs_url(ADDRESS, JOB_ID, 2) == f"s3://{BUCKET}/{PREFIX}/outputs/align/s1/{JOB_ID[:12]}-2/"
     )
     assert ledger.outputs_url("job/index", JOB_ID, 1).endswith(f"/outputs/index/_/{JOB_ID[:12]}-1/")
+
+
+def test_a_bucket_that_is_not_there_is_told_with_what_to_do(bench: Bench) -> None:
+    ledger = Ledger(bench.cloud, "not-there", PREFIX, bench.time.clock(), lambda: "nonce")
+    with pytest.raises(BunniesError, match=r"no bucket not-there\. Run `bunnies bootstrap`"):
+        ledger.records([JOB_ID])
 
 
 def test_an_empty_ledger_has_no_meanings_and_no_records(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from reconciler.model import Status
 from tests.aws import cloud
 from tests.aws.cloud import JOB_ID, Bench, Faults, a_job
 
-RUN_TASK = 7  # the number of this call in a launch: test_launch.CLEAN
+RUN_TASK = 9  # the number of this call in a launch: test_launch.CLEAN
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_an_old_claim_whose_shim_took_the_fence_runs(bench: Bench) -> None:
     assert bench.ends() == [None]
 
 
-@pytest.mark.parametrize("number", range(1, 13))
+@pytest.mark.parametrize("number", range(1, 15))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_crash_at_any_call_of_a_recovery_ends_in_one_success_and_one_task(
     bench: Bench, when: str, number: int
@@ -108,7 +108,7 @@ def test_the_crashes_of_a_recovery_are_all_in_the_table(bench: Bench) -> None:
     bench.time.pass_(minutes=61)
     bench.cloud.faults = Faults()
     bench.step(a_job())
-    assert len(bench.cloud.faults.made) == 12
+    assert len(bench.cloud.faults.made) == 14
 
 
 # rule 5: started, and no result
