@@ -36,17 +36,25 @@ def facts(world: World, manifests: Sequence[Manifest]) -> dict[str, Any]:
     """
     for manifest in manifests:
         _check(manifest)
+    wanted = {manifest.address: _asked(manifest) for manifest in manifests}
+    first = {wanted[manifest.address]: manifest for manifest in reversed(manifests)}
 
-    def one(manifest: Manifest) -> dict[str, Any] | errors.Problem:
-        field = "from" if "from" in manifest.body else "build"
+    def one(manifest: Manifest) -> dict[str, Any] | str:
         try:
-            platform_layer = world.layer(_platform(manifest))
-            return {**_base(world, manifest), "layer": platform_layer.digest}
+            return {**_base(world, manifest), "layer": world.layer(_platform(manifest)).digest}
         except (errors.EngineError, ValueError, OSError) as error:
-            return errors.Problem(manifest.at(field), manifest.address, f"{field}: {error}")
+            return f"{_field(manifest)}: {error}"
 
-    found = dict(zip((m.address for m in manifests), aws.parallel(one, manifests), strict=True))
-    if problems := [fact for fact in found.values() if isinstance(fact, errors.Problem)]:
+    answers = dict(zip(first, aws.parallel(one, first.values()), strict=True))
+    found: dict[str, Any] = {}
+    problems: list[errors.Problem] = []
+    for manifest in manifests:
+        answer = answers[wanted[manifest.address]]
+        if isinstance(answer, str):
+            problems.append(errors.Problem(manifest.at(_field(manifest)), manifest.address, answer))
+        else:
+            found[manifest.address] = answer
+    if problems:
         raise errors.ManifestError(problems)
     return found
 
@@ -55,7 +63,7 @@ def desired(manifest: Manifest, settings: Settings, facts: Mapping[str, Any]) ->
     """The image as a Resource. Pure."""
     _check(manifest)
     fact = facts[manifest.address]
-    field = "from" if "from" in manifest.body else "build"
+    field = _field(manifest)
     name = _repository(manifest)
     spec = {
         "repository": name,
@@ -138,6 +146,16 @@ def _check(manifest: Manifest) -> None:
         raise errors.ManifestError(
             errors.Problem(manifest.at(field), manifest.address, what) for field, what in wrong
         )
+
+
+def _field(manifest: Manifest) -> str:
+    return "from" if "from" in manifest.body else "build"
+
+
+def _asked(manifest: Manifest) -> tuple[str, str]:
+    """What is asked of the outside: the same for two manifests with one base, each build its own."""
+    base = manifest.body.get("from")
+    return (str(base), _platform(manifest)) if base else (manifest.address, "")
 
 
 def _platform(manifest: Manifest) -> str:

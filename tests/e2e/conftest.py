@@ -26,6 +26,9 @@ from reconciler import errors, kinds, local, model
 from reconciler import layer as layers
 
 PLATFORM = "linux/amd64"
+SESSION = uuid.uuid4().hex[
+    :8
+]  # a label on every image that these tests make, so that they can clear them away
 # What a stand-in for bunny-init does: say who it is, then become the user's entrypoint and command.
 STAND_IN = """#!/bin/busybox sh
 echo "init $1"
@@ -58,6 +61,7 @@ def docker_client(engine: docker_engine.Engine) -> Iterator[docker.DockerClient]
     """The docker SDK on the same engine, for what only tests need."""
     client = docker.DockerClient(base_url=engine.host, version="auto")
     yield client
+    client.images.prune(filters={"dangling": True, "label": f"bunnies.e2e={SESSION}"})
     client.close()
 
 
@@ -68,7 +72,11 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def cloud(engine: docker_engine.Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.Cloud]:
+def cloud(
+    engine: docker_engine.Engine,
+    docker_client: docker.DockerClient,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[local.Cloud]:
     """A local cloud on a free port, its state thrown away; the environment points to it while the session lasts."""
     folder = tmp_path_factory.mktemp("cloud") / "local"
     started, _ = local.up(folder, free_port(), {**os.environ, "DOCKER_HOST": engine.host})
@@ -77,18 +85,16 @@ def cloud(engine: docker_engine.Engine, tmp_path_factory: pytest.TempPathFactory
             patch.setenv(name, value)
         yield started
     local.down(folder)
-    _forget(engine, f"127.0.0.1:{started.port}/")
+    _forget(docker_client, f"127.0.0.1:{started.port}/")
 
 
-def _forget(engine: docker_engine.Engine, registry: str) -> None:
+def _forget(client: docker.DockerClient, registry: str) -> None:
     """Take the names that this session's registry gave to images off the engine; it drops what has no name left."""
-    client = docker.DockerClient(base_url=engine.host, version="auto")
     for found in client.images.list():
         names = (found.attrs.get("RepoTags") or []) + (found.attrs.get("RepoDigests") or [])
         for name in names:
             if name.startswith(registry):
                 client.images.remove(name, force=True)
-    client.close()
 
 
 @pytest.fixture(scope="session")
@@ -145,9 +151,11 @@ def busybox_tar() -> bytes:
 @pytest.fixture(scope="session")
 def base_image(docker_client: docker.DockerClient, busybox_tar: bytes) -> Iterator[str]:
     """Name of a user's image on the engine, with something in every field that must survive."""
-    name = f"bunnies-e2e-{uuid.uuid4().hex[:8]}:1"
+    name = f"bunnies-e2e-{SESSION}:1"
     context = io.BytesIO()
-    text = """FROM scratch
+    text = (
+        f"FROM scratch\nLABEL bunnies.e2e={SESSION}\n"
+        + """\
 ADD files.tar /
 ENV GREETING=hello
 WORKDIR /work
@@ -160,6 +168,7 @@ USER 1234:1234
 ENTRYPOINT ["/bin/busybox", "echo", "user's $entry"]
 CMD ["and", "its \\"command\\""]
 """
+    )
     with tarfile.open(fileobj=context, mode="w") as archive:
         for path, content in (("Dockerfile", text.encode()), ("files.tar", busybox_tar)):
             entry = tarfile.TarInfo(path)
@@ -168,7 +177,7 @@ CMD ["and", "its \\"command\\""]
     context.seek(0)
     docker_client.images.build(fileobj=context, custom_context=True, tag=name, rm=True, forcerm=True)
     yield name
-    docker_client.images.remove(name, force=True)
+    docker_client.images.remove(name, force=True, noprune=True)
 
 
 @pytest.fixture

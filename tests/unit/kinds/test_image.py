@@ -128,6 +128,16 @@ def test_only_our_own_registry_is_asked_with_ecrs_credentials() -> None:
     }
 
 
+def test_a_base_of_many_images_is_asked_for_once_and_each_is_told_where_it_is_gone() -> None:
+    engine = Registries({"ghcr.io/a/b:1": DIGEST})
+    found = image.facts(world(engine), [manifest(name, **{"from": "ghcr.io/a/b:1"}) for name in "abc"])
+    assert len(engine.asked) == 1
+    assert set(found) == {"image/a", "image/b", "image/c"}
+    with pytest.raises(errors.ManifestError) as caught:
+        image.facts(world(), [manifest(name, **{"from": "gone:1"}) for name in "ab"])
+    assert [problem.address for problem in caught.value.problems] == ["image/a", "image/b"]
+
+
 @pytest.mark.parametrize(
     ("body", "what"),
     [
