@@ -1,11 +1,10 @@
-"""Calls to AWS: the only module that imports botocore, and only when the first call is made.
+"""Calls to AWS: the only module that imports boto3 and botocore, and only when the first call is made.
 
 Job: make one call, page through answers, name every failure in words a person can act on, count the calls.
 Input: a service, an operation as its API names it ("DescribeRepositories") and its parameters. Output: the answer
 as plain data, or AwsError. Must not: know what a repository or a task is, decide anything, or print.
 
-Clients come from botocore itself, not from boto3's layer above it: the calls are the same, and the import is
-half as long. Region, profile, credentials and AWS_ENDPOINT_URL are found as every AWS tool finds them.
+Region, profile, credentials and AWS_ENDPOINT_URL are found as every AWS tool finds them.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from reconciler import errors
 
 if TYPE_CHECKING:
+    import boto3
     from botocore.client import BaseClient
     from botocore.exceptions import ClientError
     from botocore.session import Session
@@ -75,7 +75,7 @@ class Aws:
         self._profile = profile
         self._endpoint_url = endpoint_url
         self._lock = threading.RLock()
-        self._session: Session | None = None
+        self._session: boto3.Session | None = None
         self._clients: dict[str, BaseClient] = {}
         self._account: str | None = None
         self.calls: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -129,14 +129,9 @@ class Aws:
 
     @property
     def session(self) -> Session:
-        """The botocore session; handlers registered on it before the first call see every request."""
-        from botocore.session import Session
-
-        with self._lock:
-            if self._session is None:
-                with translated("configuration"):
-                    self._session = Session(profile=self._profile)
-            return self._session
+        """The botocore session below boto3's; handlers registered on it before the first call see every request."""
+        session: Session = self._boto()._session
+        return session
 
     def service_model(self, service: str) -> dict[str, Any]:
         """botocore's own description of a service (`service-2`): operations, shapes, documentation. Offline."""
@@ -161,6 +156,15 @@ class Aws:
                 self._clients[service] = client
             return self._clients[service]
 
+    def _boto(self) -> boto3.Session:
+        import boto3
+
+        with self._lock:
+            if self._session is None:
+                with translated("configuration"):
+                    self._session = boto3.Session(profile_name=self._profile)
+            return self._session
+
     def _make(self, service: str, s3: Any) -> BaseClient:
         from botocore.config import Config
 
@@ -172,8 +176,11 @@ class Aws:
             s3=s3,
         )
         with translated("configuration"):
-            client: BaseClient = self.session.create_client(
-                service, region_name=self.region, endpoint_url=self._endpoint_url, config=config
+            client: BaseClient = self._boto().client(
+                service,  # type: ignore[call-overload]  # a service by its name, whichever it is
+                region_name=self.region,
+                endpoint_url=self._endpoint_url,
+                config=config,
             )
         return client
 
