@@ -17,6 +17,7 @@ from jinja2.environment import TemplateExpression
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 
 OPEN, CLOSE = "{{", "}}"
 MAX_RESULT = 1_000_000  # characters or elements that `*` may make
@@ -24,6 +25,17 @@ MAX_RESULT = 1_000_000  # characters or elements that `*` may make
 
 class TemplateError(ValueError):
     """A template cannot be filled; `str()` says why and what to write instead."""
+
+
+class _Undefined(StrictUndefined):
+    @property
+    def _undefined_message(self) -> str:
+        name = str(self._undefined_name)
+        if self._undefined_obj is missing:
+            return f"there is no {name!r}"
+        if isinstance(self._undefined_obj, Mapping):
+            return f"there is no {name!r} in it"
+        return str(super()._undefined_message)
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -46,7 +58,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _environment() -> _Environment:
-    environment = _Environment(undefined=StrictUndefined, autoescape=False)
+    environment = _Environment(undefined=_Undefined, autoescape=False)
     for name in ("random", "pprint"):
         environment.filters.pop(name, None)
     environment.globals = {name: environment.globals[name] for name in ("range", "dict")}
@@ -122,7 +134,7 @@ def _value(expression: _Expression, names: Mapping[str, Any]) -> Any:
         raise TemplateError(f"in `{{{{ {expression.source} }}}}`: {error.message}. {_known(names)}") from None
     except SecurityError as error:
         raise TemplateError(
-            f"`{{{{ {expression.source} }}}}` is not allowed: {error}. Write something simpler."
+            f"`{{{{ {expression.source} }}}}` is not allowed: {str(error).rstrip('.')}. Write something simpler."
         ) from None
     except TemplateError:
         raise
@@ -136,13 +148,12 @@ def _value(expression: _Expression, names: Mapping[str, Any]) -> Any:
 
 def _known(names: Mapping[str, Any]) -> str:
     item = names.get("item")
-    if isinstance(item, Mapping):
-        columns = ", ".join(f"item.{name}" for name in item)
-        others = ", ".join(sorted(name for name in names if name != "item"))
-        return f"There are {', '.join(part for part in (columns, others) if part)}."
-    if not names:
+    columns = [f"item.{name}" for name in item] if isinstance(item, Mapping) else []
+    known = columns + sorted(name for name in names if name != "item" or not columns)
+    if not known:
         return "There are no vars: write it in Settings.vars, or give -e NAME=VALUE."
-    return f"There are {', '.join(sorted(names))}: write it in Settings.vars, or give -e NAME=VALUE."
+    how = "Write one of them" if columns else "Write it in Settings.vars, or give -e NAME=VALUE"
+    return f"There {'is only' if len(known) == 1 else 'are'} {', '.join(known[:20])}{', …' if len(known) > 20 else ''}. {how}."
 
 
 def _text(expression: _Expression, names: Mapping[str, Any]) -> str:

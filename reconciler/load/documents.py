@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler import schema
-from reconciler.load import files, tree
+from reconciler.load import files, spelling, tree
 from reconciler.load.draft import KINDS, Document, Problems
 from reconciler.load.tree import Entry, Node
 from reconciler.model import Source
@@ -64,6 +64,8 @@ def _document(node: Node, problems: Problems) -> Document | None:
         )
         problems.at(entry.node.source, what)
         return None
+    if kind in ("Repository", "TaskDefinition"):
+        node = spelling.camel(node, schema.structure(kind))
     return Document.of(kind, node)
 
 

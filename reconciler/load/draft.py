@@ -5,8 +5,9 @@ Job: name the nouns of this package. Must not: read, fill or check.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.errors import ManifestError, Problem
@@ -15,6 +16,9 @@ from reconciler.model import Source
 
 Path = tuple[str | int, ...]
 KINDS = ("Settings", "Repository", "Image", "TaskDefinition", "Job")
+
+
+_MAPPINGS = ("inputs", "outputs", "environment", "tags")
 
 
 class Verbatim(str):
@@ -56,7 +60,7 @@ class Problems:
         source = problem.source
         if source is None:  # pragma: no cover - add() always has one
             return (-1, "", 0, 0)
-        return (self._files.get(source.file, -1), source.file, source.line, source.column)
+        return (self._files.get(source.file, len(self._files)), source.file, source.line, source.column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +95,23 @@ def _nearest(places: Mapping[Path, Source], path: Path, start: Source) -> Source
 
 
 class Places(Mapping[Path, Source]):
-    """The places of a document's fields, seen from one element of its array: the sheet's row is added."""
+    """The places of a document's fields, seen from one element of its array.
 
-    __slots__ = ("_base", "_note")
+    `note` names the element's row in its sheet; it is added, with the columns, where the field was made of cells.
+    """
 
-    def __init__(self, base: Mapping[Path, Source], note: str) -> None:
+    __slots__ = ("_base", "_columns", "_note")
+
+    def __init__(self, base: Mapping[Path, Source], columns: Mapping[Path, str], note: str) -> None:
         self._base = base
+        self._columns = columns
         self._note = note
 
     def __getitem__(self, path: Path) -> Source:
         source = self._base[path]
-        return Source(source.file, source.line, source.column, self._note) if self._note else source
+        if not self._note or path not in self._columns:
+            return source
+        return Source(source.file, source.line, source.column, f"{self._note}, column {self._columns[path]}")
 
     def __iter__(self) -> Iterator[Path]:
         return iter(self._base)
@@ -110,11 +120,33 @@ class Places(Mapping[Path, Source]):
         return len(self._base)
 
 
+_COLUMN = re.compile(r"""\bitem(?:\.([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])""")
+
+
+def columns(node: Node) -> dict[Path, str]:
+    """Every path below `node` whose text speaks of `item` → the names of the columns, as `r1` or `sample, lane`."""
+    found: dict[Path, dict[str, None]] = {}
+    stack: list[tuple[Path, Node]] = [((), node)]
+    while stack:
+        path, current = stack.pop()
+        if isinstance(current.value, dict):
+            stack.extend(((*path, key), entry.node) for key, entry in current.value.items())
+        elif isinstance(current.value, list):
+            stack.extend(((*path, index), item) for index, item in enumerate(current.value))
+        elif isinstance(current.value, str):
+            for match in _COLUMN.finditer(current.value):
+                for end in range(1, len(path) + 1):
+                    found.setdefault(path[:end], {})[match[1] or match[2]] = None
+    return {path: ", ".join(names) for path, names in found.items()}
+
+
 @dataclass(slots=True)
 class Draft:
     """A manifest on its way: filled in, but `${…}` still text. `body` is brought into its normal form in place.
 
-    `item` is what `item` was for this element; `broken` says that a mistake was found, so that nobody complains twice.
+    `item` is what `item` was for this element. `left_out` are the fields, or entries of fields that are mappings, that
+    were wrong and taken out, so that the rest can be checked and nobody complains twice. `ready` says that what is
+    left is in its normal form.
     """
 
     kind: str
@@ -124,7 +156,8 @@ class Draft:
     source: Source
     positions: Mapping[Path, Source]
     item: Any = None
-    broken: bool = False
+    left_out: set[Path] = field(default_factory=set)
+    ready: bool = False
 
     @property
     def address(self) -> str:
@@ -137,6 +170,16 @@ class Draft:
         return _nearest(self.positions, path, self.source)
 
     def wrong(self, problems: Problems, what: str, *path: str | int) -> None:
-        """Keep a mistake at `path` and mark the draft broken."""
-        self.broken = True
+        """Keep a mistake at `path`."""
         problems.add(self.at(*path), self.address, what)
+
+    def leave_out(self, *path: str | int) -> None:
+        """Take the field out that `path` leads into, or only its entry where the field is a mapping of ours."""
+        field_, *rest = path
+        entries = self.body.get(str(field_))
+        if rest and field_ in _MAPPINGS and isinstance(entries, dict):
+            entries.pop(rest[0], None)
+            self.left_out.add((field_, rest[0]))
+        else:
+            self.body.pop(str(field_), None)
+            self.left_out.add((field_,))

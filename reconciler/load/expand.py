@@ -12,8 +12,8 @@ from typing import Any
 
 from reconciler import schema
 from reconciler.load import foreach, job, normal, tree
-from reconciler.load.draft import Document, Draft, Places, Problems, Verbatim
-from reconciler.load.fill import fill, verbatim
+from reconciler.load.draft import Document, Draft, Places, Problems, Verbatim, columns
+from reconciler.load.fill import FAILED, fill
 from reconciler.load.tree import Node
 from reconciler.model import Source
 
@@ -28,33 +28,49 @@ _NORMAL: Mapping[str, Callable[[Draft, Problems], None]] = {
 
 
 def drafts(document: Document, names: Mapping[str, Any], problems: Problems) -> Iterator[Draft]:
-    """What a document stands for; a broken Draft is given too, so that references to it are not called unknown."""
+    """What a document stands for; what is wrong is left out of it, so that references to it are not called unknown."""
     name = _filled(document, "name", names, problems)
     if not isinstance(name, str):
         if "name" not in document.node.value:
             problems.add(document.source, document.address, "name is missing. Write `name: …`.")
-        elif name is not None:
+        elif name is not FAILED:
             source = document.node.value["name"].node.source
             problems.add(
                 source, document.address, f'{name!r} is not text. Write the name in quotes: "{name}".'
             )
         return
     if document.kind != "Job" or "foreach" not in document.node.value:
-        yield _draft(document, name, foreach.Item(None), names, problems)
+        yield _draft(
+            document, Draft(document.kind, name, None, {}, document.source, document.places), names, problems
+        )
         return
     seen: dict[str, str] = {}
+    made_of = columns(document.node)
     for item in _items(document, names, problems):
-        draft = _draft(document, name, item, {**names, "item": item.value}, problems)
-        key = draft.key or ""
+        draft = Draft(
+            document.kind,
+            name,
+            None,
+            {},
+            _with(document.source, item.note),
+            Places(document.places, made_of, item.note),
+            item.value,
+        )
+        _draft(document, draft, {**names, "item": item.value}, problems)
         where = item.note or f"element {len(seen) + 1}"
-        if key in seen and not draft.broken:
+        if draft.key in seen:
             draft.wrong(
                 problems,
-                f"the key {key} stands for {seen[key]} and for {where}. Write a key that tells them apart.",
+                f"the key {draft.key} stands for {seen[draft.key]} and for {where}. Write a key that tells them apart.",
                 "key",
             )
-        seen.setdefault(key, where)
+        if draft.key is not None:
+            seen.setdefault(draft.key, where)
         yield draft
+
+
+def _with(source: Source, note: str) -> Source:
+    return Source(source.file, source.line, source.column, note) if note else source
 
 
 def _filled(document: Document, field: str, names: Mapping[str, Any], problems: Problems) -> Any:
@@ -83,7 +99,7 @@ def _items(document: Document, names: Mapping[str, Any], problems: Problems) -> 
     # `where` is about the item, so it is filled in for each of them
     rest = {name: one for name, one in entry.node.value.items() if name != "where"}
     data = fill(Node(rest, entry.node.source), names, report)
-    if len(problems) == before:
+    if data is not FAILED and len(problems) == before:
         for violation in schema.violations("foreach", data):
             report(document.at("foreach", *violation.path), violation.what)
     if len(problems) > before:
@@ -92,67 +108,74 @@ def _items(document: Document, names: Mapping[str, Any], problems: Problems) -> 
     try:
         return foreach.items(data, where.node if where else None, folder, names, report)
     except foreach.ForeachError as error:
-        report(document.at("foreach", *error.field), str(error))
+        report(error.source or document.at("foreach", *error.field), str(error))
         return []
 
 
-def _draft(
-    document: Document,
-    name: str,
-    item: foreach.Item,
-    names: Mapping[str, Any],
-    problems: Problems,
-) -> Draft:
-    source = Source(document.source.file, document.source.line, document.source.column, item.note)
-    draft = Draft(document.kind, name, None, {}, source, Places(document.places, item.note), item.value)
-    is_array = "foreach" in document.node.value and document.kind == "Job"
-    _key(draft, document, names, problems, is_array)
+def _draft(document: Document, draft: Draft, names: Mapping[str, Any], problems: Problems) -> Draft:
+    """Fills `draft` in from its document, checks it and brings it into its normal form."""
+
+    def report(source: Source, what: str) -> None:
+        problems.add(_with(source, draft.source.note), draft.address, what)
+
+    found = _key(document, draft, names, report)
     for field, entry in document.node.value.items():
         if field in ("kind", "name") or (field in ("foreach", "key") and document.kind == "Job"):
             continue
         if document.kind == "Job" and field == "script" and isinstance(entry.node.value, str):
             draft.body[field] = Verbatim(entry.node.value)
         else:
-            draft.body[field] = fill(entry.node, names, _reporter(draft, problems))
-    if not draft.broken:
-        _check(draft, problems)
+            draft.body[field] = fill(entry.node, names, report)
+    for path in list(_failed(draft.body, ())):
+        draft.leave_out(*path)
+    _check(draft, problems)
+    _NORMAL[draft.kind](draft, problems)
+    draft.ready = found
     return draft
 
 
-def _reporter(draft: Draft, problems: Problems) -> tree.Report:
-    def report(source: Source, what: str) -> None:
-        draft.broken = True
-        note = draft.source.note
-        problems.add(Source(source.file, source.line, source.column, note), draft.address, what)
+def _failed(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where filling in failed."""
+    if value is FAILED:
+        yield path
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _failed(entry, (*path, key))
+    elif isinstance(value, list):
+        for index, entry in enumerate(value):
+            yield from _failed(entry, (*path, index))
 
-    return report
 
-
-def _key(
-    draft: Draft, document: Document, names: Mapping[str, Any], problems: Problems, is_array: bool
-) -> None:
+def _key(document: Document, draft: Draft, names: Mapping[str, Any], report: tree.Report) -> bool:
+    """Sets the key of an element; whether all is well with it."""
     entry = document.node.value.get("key")
-    if entry is None or document.kind != "Job":
-        return
-    if not is_array:
-        draft.wrong(problems, "key belongs to a foreach. Write foreach too, or delete key.", "key")
-        return
-    key = verbatim(entry.node) if entry.node.raw else fill(entry.node, names, _reporter(draft, problems))
+    if document.kind != "Job" or (entry is None and "foreach" not in document.node.value):
+        return True
+    if entry is None:
+        return False  # said once, with the foreach
+    if "foreach" not in document.node.value:
+        report(entry.source, "key belongs to a foreach. Write foreach too, or delete key.")
+        return True
+    key = fill(entry.node, names, report)
     if isinstance(key, int) and not isinstance(key, bool):
         key = str(key)
     if isinstance(key, str) and KEY.fullmatch(key):
-        draft.key = key
-    elif not draft.broken:
-        draft.wrong(problems, f"{key!r} cannot be a key. Write {_HOW_KEY}.", "key")
+        draft.key = str(key)
+    elif key is not FAILED:
+        report(entry.source, f"{key!r} cannot be a key. Write {_HOW_KEY}.")
+    return draft.key is not None
 
 
 def _check(draft: Draft, problems: Problems) -> None:
+    """Keeps what the schema does not allow, and takes it out of the body."""
     if draft.kind == "TaskDefinition":
         draft.body = _without_nulls(draft.body)
-    for violation in schema.violations(draft.kind, {"kind": draft.kind, "name": draft.name, **draft.body}):
-        draft.wrong(problems, violation.what, *violation.path)
-    if not draft.broken:
-        _NORMAL[draft.kind](draft, problems)
+    found = list(schema.violations(draft.kind, {"kind": draft.kind, "name": draft.name, **draft.body}))
+    for violation in found:
+        if not draft.left_out & {violation.path[:1], violation.path[:2]}:
+            draft.wrong(problems, violation.what, *violation.path)
+    for violation in found:
+        draft.leave_out(*violation.path)
 
 
 def _without_nulls(value: Any) -> Any:

@@ -25,6 +25,12 @@ class UnreadableError(Exception):
         self.source = source
         super().__init__(what)
 
+    @property
+    def told(self) -> str:
+        """For the manifest that names the file: `FILE: what`, with line and column where they say something."""
+        whole = (self.source.line, self.source.column) == (1, 1)
+        return f"{self.source.file if whole else self.source}: {self}"
+
 
 def default_paths(folder: Path = Path()) -> list[Path]:
     """What PATH means where none is given: `manifests/` if it is there, else `.`."""
@@ -50,7 +56,7 @@ def find(paths: Sequence[Path], report: Report) -> list[Path]:
 def _missing(path: Path) -> str:
     if path.is_symlink():
         return "this symbolic link leads nowhere, or round in a circle. Mend or delete it."
-    return "there is no such file or folder. Name another PATH."
+    return "there is no such file or folder. Name another."
 
 
 def _below(folder: Path, above: tuple[str, ...], report: Report) -> Iterable[Path]:

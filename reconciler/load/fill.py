@@ -7,15 +7,18 @@ Job: fill every value; what `!raw` or a script protects becomes Verbatim. Input:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from reconciler import template
 from reconciler.load.draft import Verbatim
 from reconciler.load.tree import Node, Report
 
+FAILED: Final = object()
+"""Stands where a value could not be filled in."""
+
 
 def fill(node: Node, names: Mapping[str, Any], report: Report) -> Any:
-    """The node's data, `{{ }}` filled in from `names`; None stands where that failed."""
+    """The node's data, `{{ }}` filled in from `names`; FAILED stands where that failed."""
     value = node.value
     if isinstance(value, str):
         return Verbatim(value) if node.raw else _text(node, names, report)
@@ -31,7 +34,7 @@ def _text(node: Node, names: Mapping[str, Any], report: Report) -> Any:
         return template.fill(node.value, names)
     except template.TemplateError as error:
         report(node.source, str(error))
-        return None
+        return FAILED
 
 
 def verbatim(node: Node) -> Any:

@@ -29,10 +29,11 @@ class Item:
 
 
 class ForeachError(ValueError):
-    """A foreach that gives no elements; `field` is where in it."""
+    """A foreach that gives no elements; `field` is where in it, `source` where in its sheet."""
 
-    def __init__(self, what: str, *field: str | int) -> None:
+    def __init__(self, what: str, *field: str | int, source: Source | None = None) -> None:
         self.field = field
+        self.source = source
         super().__init__(what)
 
 
@@ -67,9 +68,9 @@ def _rows(path: Path) -> list[Item]:
             for row in sheet.rows(files.read(path), str(path))
         ]
     except files.UnreadableError as error:
-        raise ForeachError(f"{error.source}: {error}", "file") from None
+        raise ForeachError(error.told, "file") from None
     except sheet.SheetError as error:
-        raise ForeachError(f"{path}: row {error.row}: {error}", "file") from None
+        raise ForeachError(str(error), "file", source=Source(str(path), error.row, error.column)) from None
 
 
 def _distinct(found: list[Item], columns: list[str]) -> list[Item]:

@@ -67,7 +67,7 @@ def normalise(draft: Draft, problems: Problems) -> None:
 def _program(draft: Draft, problems: Problems) -> None:
     """command or script, and entrypoint."""
     body = draft.body
-    if ("command" in body) == ("script" in body):
+    if ("command" in body) == ("script" in body) and not draft.left_out & {("command",), ("script",)}:
         place = ("script",) if "script" in body else ()
         draft.wrong(
             problems,
@@ -83,7 +83,7 @@ def _program(draft: Draft, problems: Problems) -> None:
         try:
             body["script"] = Verbatim(files.read(path))
         except files.UnreadableError as error:
-            draft.wrong(problems, f"{error.source}: {error}", "script", "file")
+            draft.wrong(problems, error.told, "script", "file")
             body["script"] = Verbatim("")
         else:
             if not body["script"]:
@@ -112,7 +112,7 @@ def _check_inputs(draft: Draft, problems: Problems) -> None:
                     "inputs",
                     name,
                 )
-                return
+                break
         if place := wish["as"]:
             if what := _outside(place):
                 draft.wrong(problems, what, "inputs", name, "as")
@@ -124,6 +124,7 @@ def _check_inputs(draft: Draft, problems: Problems) -> None:
                     name,
                     "as",
                 )
+                continue
         for path in _landings(name, wish, sources):
             clash = next(
                 (
@@ -133,6 +134,14 @@ def _check_inputs(draft: Draft, problems: Problems) -> None:
                 ),
                 None,
             )
+            if clash is not None and taken[clash] == name:
+                draft.wrong(
+                    problems,
+                    f"two files of {name} both lie at /input/{path}. Make two inputs of them.",
+                    "inputs",
+                    name,
+                )
+                break
             if clash is not None:
                 draft.wrong(
                     problems,
@@ -217,6 +226,10 @@ def _placeholder(draft: Draft, kind: str, name: str | None, as_list: str | None)
             if name in TASK and not as_list
             else f"there are {', '.join(f'{{task.{one}}}' for one in TASK)}. Write one of them."
         )
+    return _file_placeholder(draft, kind, name, as_list)
+
+
+def _file_placeholder(draft: Draft, kind: str, name: str | None, as_list: str | None) -> str | None:
     known = draft.body[f"{kind}s"]
     if as_list and kind == "output":
         return "only an input can be a :list. Take :list out."
@@ -227,4 +240,6 @@ def _placeholder(draft: Draft, kind: str, name: str | None, as_list: str | None)
         return f"the job {count}. Write {{{kind}.NAME}}" + (
             f": {', '.join(known)}." if known else f", and NAME below {kind}s."
         )
-    return None if name in known else words.unknown(name, known, f"{kind} of this job")
+    if name in known or draft.left_out & {(f"{kind}s",), (f"{kind}s", name)}:
+        return None
+    return words.unknown(name, known, f"{kind} of this job")

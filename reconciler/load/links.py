@@ -13,12 +13,10 @@ from reconciler.schema import words
 
 
 def check(drafts: Sequence[Draft], known: Mapping[str, set[str]], problems: Problems) -> None:
-    """Checks every sound draft."""
+    """Checks every draft."""
     definitions = {draft.name: draft for draft in drafts if draft.kind == "TaskDefinition"}
     published: dict[str, str] = {}
     for draft in drafts:
-        if draft.broken:
-            continue
         if draft.kind == "Image":
             _named(draft, "repository", "Repository", known, problems)
         elif draft.kind == "Job":
@@ -28,7 +26,9 @@ def check(drafts: Sequence[Draft], known: Mapping[str, set[str]], problems: Prob
 
 
 def _named(draft: Draft, field: str, kind: str, known: Mapping[str, set[str]], problems: Problems) -> bool:
-    name = draft.body[field]
+    name = draft.body.get(field)
+    if name is None:
+        return False  # missing, and said so
     if name in known[kind]:
         return True
     bare = name.removeprefix("${").removesuffix("}").partition(".")[2] if name.startswith("${") else ""
@@ -41,7 +41,7 @@ def _named(draft: Draft, field: str, kind: str, known: Mapping[str, set[str]], p
 
 def _container(draft: Draft, definition: Draft | None, problems: Problems) -> None:
     """`container` is an essential container of the task definition; the one there is, where none is named."""
-    if definition is None or definition.broken:
+    if definition is None or "containerDefinitions" not in definition.body:
         return
     containers = definition.body["containerDefinitions"]
     essential = [one.get("name") for one in containers if one.get("essential", True)]

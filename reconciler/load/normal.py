@@ -31,7 +31,7 @@ def repository(draft: Draft, problems: Problems) -> None:
 def image(draft: Draft, problems: Problems) -> None:
     """Exactly one of from and build; the context relative to the working directory; one platform by default."""
     body = draft.body
-    if ("from" in body) == ("build" in body):
+    if ("from" in body) == ("build" in body) and not draft.left_out & {("from",), ("build",)}:
         draft.wrong(
             problems,
             "an Image is made from one thing. Write `from: REFERENCE`, or `build: {context: FOLDER}`.",
@@ -53,7 +53,7 @@ def image(draft: Draft, problems: Problems) -> None:
 
 def task_definition(draft: Draft, problems: Problems) -> None:
     """Environments as text; tags as a mapping."""
-    for container in draft.body["containerDefinitions"]:
+    for container in draft.body.get("containerDefinitions", ()):
         for pair in container.get("environment", ()):
             if isinstance(pair.get("value"), int):
                 pair["value"] = str(pair["value"])
@@ -94,12 +94,12 @@ def _policy(draft: Draft, field: str, text: str, problems: Problems) -> Any:
         content = files.read(path)
         found = json.loads(content) if path.suffix == ".json" else _yaml(content, path)
     except (files.UnreadableError, ValueError, RecursionError) as error:
-        place = (
-            f"{error.source}: {error}"
+        what = (
+            error.told
             if isinstance(error, files.UnreadableError)
             else f"{path}: this is not JSON: {error}. Mend the file."
         )
-        draft.wrong(problems, place, field, "file")
+        draft.wrong(problems, what, field, "file")
         return {}
     if not isinstance(found, dict) or not found:
         draft.wrong(problems, f"{path}: a policy is a mapping. Mend the file.", field, "file")

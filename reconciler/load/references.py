@@ -53,22 +53,21 @@ class _Set:
 
     def of(self, kind: str, name: str) -> list[Draft]:
         if found := self.drafts.get((kind, name)):
-            # an element without a key is one that went wrong before: what is among the others says nothing
-            return [] if any(draft.broken and draft.key is None for draft in found) else found
+            # where an element has no key, what is among the others says nothing
+            return found if all(draft.ready for draft in found) else []
         if name in self.known[kind]:
             return []
         raise _WrongError(words.unknown(name, self.known[kind], f"{kind} of these manifests"))
 
 
 def resolve(drafts: Sequence[Draft], known: Mapping[str, set[str]], problems: Problems) -> None:
-    """Resolves everything; broken drafts are only led to. `known` has every name of each kind that a document claims."""
+    """Resolves everything; `known` has every name of each kind that a document claims."""
     manifests = _Set(known)
     for draft in drafts:
         manifests.drafts.setdefault((draft.kind, draft.name), []).append(draft)
-    sound = [draft for draft in drafts if not draft.broken]
-    for draft in sound:
+    for draft in drafts:
         _resolve(draft, manifests, problems)
-    addresses = {draft.address: draft for draft in sound}
+    addresses = {draft.address: draft for draft in drafts if draft.ready}
     edges = {address: list(_needs(draft)) for address, draft in addresses.items()}
     for cycle in cycles(edges):
         draft = addresses[cycle[0]]
@@ -158,7 +157,10 @@ def _job(text: str, manifests: _Set) -> Ref | list[Ref]:
     producers = manifests.of("Job", match["name"])
     output = match["output"]
     for producer in producers[:1]:
-        if not producer.broken and output not in producer.body["outputs"]:
+        if output not in producer.body["outputs"] and not producer.left_out & {
+            ("outputs",),
+            ("outputs", output),
+        }:
             raise _WrongError(
                 words.unknown(output, producer.body["outputs"], f"output of job/{producer.name}")
             )

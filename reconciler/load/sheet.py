@@ -15,10 +15,11 @@ MAX_CELL = 1024 * 1024
 
 
 class SheetError(ValueError):
-    """The sheet does not fit; `row` counts from 1, the header; `str()` says what is wrong and what to write."""
+    """The sheet does not fit; `row` counts from 1, the header, `column` too; `str()` says what is wrong and what to write."""
 
-    def __init__(self, row: int, what: str) -> None:
+    def __init__(self, row: int, what: str, column: int = 1) -> None:
         self.row = row
+        self.column = column
         super().__init__(what)
 
 
@@ -72,9 +73,11 @@ def _check_header(names: list[str]) -> None:
     seen: set[str] = set()
     for column, name in enumerate(names, start=1):
         if not name:
-            raise SheetError(1, f"column {column} has no name. Name it, or delete the column.")
+            raise SheetError(1, f"column {column} has no name. Name it, or delete the column.", column)
         if name in seen:
-            raise SheetError(1, f"two columns are named {name!r}, the second is column {column}. Rename one.")
+            raise SheetError(
+                1, f"two columns are named {name!r}, the second is column {column}. Rename one.", column
+            )
         seen.add(name)
 
 
@@ -85,11 +88,13 @@ def _row(number: int, names: list[str], record: list[str]) -> Row:
         raise SheetError(
             number,
             f"the row ends before column {len(record) + 1} ({names[len(record)]}): {len(record)} cells for {len(names)} columns. Write every cell.",
+            len(record) + 1,
         )
     for column, cell in enumerate(record[len(names) :], start=len(names) + 1):
         if cell:
             raise SheetError(
                 number,
                 f"the cell {cell!r} in column {column} lies beyond the header's {len(names)} columns. Name the column, or quote a cell that has a comma.",
+                column,
             )
     return Row(number, dict(zip(names, record, strict=False)))

@@ -68,7 +68,7 @@ def parse(text: str, file: str, report: Report) -> list[Node]:
         line, column = _place(text, error.position)
         report(
             Source(file, line, column),
-            f"the character U+{ord(str(error.character)):04X} is not allowed in YAML. Delete it, or write it as an escape in double quotes.",
+            f"the character U+{_code(error.character):04X} is not allowed in YAML. Delete it, or write it as an escape in double quotes.",
         )
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -77,6 +77,10 @@ def parse(text: str, file: str, report: Report) -> list[Node]:
     except (YAMLError, ValueError) as error:
         report(Source(file, 1, 1), f"this is not YAML: {str(error).splitlines()[0]}.")
     return documents
+
+
+def _code(character: Any) -> int:
+    return character if isinstance(character, int) else ord(character)
 
 
 def _place(text: str, offset: int) -> tuple[int, int]:
@@ -98,7 +102,7 @@ _SAYINGS = (
         "expected <block end>",
         "this does not fit the list or mapping it stands in. Check the indentation, and that brackets and quotes are closed.",
     ),
-    ("quoted scalar", "a quote is never closed. Close it."),
+    ("end of stream", "a quote is never closed. Close it."),
     ("expected ',' or", "a bracket is never closed, or a comma is missing. Close it."),
 )
 """What ruamel says of the mistakes that people make most, and what we say."""

@@ -49,17 +49,22 @@ def violations(kind: str, data: Mapping[str, Any]) -> Iterator[Violation]:
 
 def fields(kind: str) -> frozenset[str]:
     """The top-level fields that a kind takes."""
-    return frozenset(document("manifest")["$defs"][kind]["properties"])
+    return frozenset(structure(kind)["properties"])
+
+
+@cache
+def structure(name: str) -> dict[str, Any]:
+    """`$defs/NAME` of the manifest schema, references filled in, what is there for editors alone taken out."""
+    strict = {key: _strict(value) for key, value in document("manifest")["$defs"].items()}
+    found: dict[str, Any] = _inline(strict[name], strict)
+    return found
 
 
 @cache
 def _validator(name: str) -> Validator:
-    """Validates `$defs/NAME` of the manifest schema, what is there for editors alone taken out."""
     from jsonschema import Draft202012Validator
 
-    schema = document("manifest")
-    strict = {"$defs": {key: _strict(value) for key, value in schema["$defs"].items()}}
-    return Draft202012Validator(_inline(strict["$defs"][name], strict["$defs"]))
+    return Draft202012Validator(structure(name))
 
 
 def _strict(schema: Any) -> Any:

@@ -237,7 +237,11 @@ KINDS: dict[str, Schema] = {
         "description": "An ECR repository.",
         "required": ["name"],
         "properties": {
-            "name": _name(_PATH_NAME, "lower-case words with . _ - between, and /", "the repository's name"),
+            "name": _name(
+                _PATH_NAME,
+                "lower-case words with . _ - or / between them, 2 to 256 characters",
+                "the repository's name",
+            ),
             "external": _said("another team's: read, never managed", BOOLEAN),
             "lifecyclePolicy": _said("a mapping, or {file: path}", _ref("document")),
             "repositoryPolicy": _said("an IAM document, or {file: path}", _ref("document")),

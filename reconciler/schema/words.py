@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Path = tuple[str | int, ...]
 Error = Any  # jsonschema.exceptions.ValidationError, whose types say "Unset" where no error of ours is
+_PLAIN = re.compile(r"[\w./][\w./:=-]*|-[a-zA-Z-]+")
 _NAMES = {
     "string": "text",
     "integer": "an integer",
@@ -25,7 +27,7 @@ _NAMES = {
 
 
 def explain(error: Error) -> Iterator[tuple[Path, str]]:
-    """Where and what, once for each field that an error is about."""
+    """Where and what, once for each field that an error is about; a missing field has a path too."""
     path: Path = tuple(error.absolute_path)
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = list(error.schema.get("properties", {}))
@@ -35,7 +37,7 @@ def explain(error: Error) -> Iterator[tuple[Path, str]]:
     elif error.validator == "required":
         for name in error.validator_value:
             if name not in error.instance and f"{name!r} is a required" in error.message:
-                yield path, f"{name} is missing. Write `{name}: …`."
+                yield (*path, name), f"{name} is missing. Write `{name}: …`."
     elif error.parent is not None and error.parent.validator == "propertyNames":  # pragma: no cover
         return
     else:
@@ -48,10 +50,19 @@ def explain(error: Error) -> Iterator[tuple[Path, str]]:
 def unknown(name: str, known: Iterable[str], what: str) -> str:
     """`name` is not a `what`; the nearest of `known`, or all where they are few."""
     known = [entry for entry in known if entry]
+    article = "an" if what[0] in "aeiouAEIOU" else "a"
     if near := nearest(name, known):
-        return f"{name} is not a {what}. Did you mean {near}?"
-    listed = ", ".join(sorted(known))
-    return f"{name} is not a {what}. " + (f"There are {listed}." if listed else "There is none.")
+        return f"{name} is not {article} {what}. Did you mean {near}?"
+    return f"{name} is not {article} {what}. {there_are(known)}"
+
+
+def there_are(known: Iterable[str]) -> str:
+    """A sentence that lists what there is, the first twenty in alphabetical order."""
+    names = sorted(known)
+    if not names:
+        return "There is none."
+    listed = ", ".join(names[:20]) + (f", and {len(names) - 20} more" if len(names) > 20 else "")
+    return f"There {'is only' if len(names) == 1 else 'are'} {listed}."
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -102,13 +113,8 @@ def _type(error: Error) -> str:
 
 
 def _as_list(value: str) -> str:
-    parts = value.split()
     return (
-        "["
-        + ", ".join(
-            part if part.isalnum() or part.strip("-./").isalnum() else json.dumps(part) for part in parts
-        )
-        + "]"
+        "[" + ", ".join(part if _PLAIN.fullmatch(part) else json.dumps(part) for part in value.split()) + "]"
     )
 
 
