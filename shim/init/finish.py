@@ -29,46 +29,72 @@ def close(
     Success: outputs, logs, result. A stop: result, logs. Anything else: logs, result.
     """
     attempt = spec.parse_attempt(state["data"])
-    try:
-        job: spec.JobSpec | None = spec.parse(state["data"])
-    except ShimError:
-        job = None
+    job = _job(state["data"])
     begun = time.monotonic()
     try:
         store = s3.Store(environ, job.region if job else environ.get("AWS_REGION", "us-east-1"))
-        status, error = _verdict(ended)
-        entries: Mapping[str, Any] | None = None
-        if status == "succeeded" and job is not None:
-            try:
-                folder = os.path.join(job.work_root, "output")
-                entries = outputs.upload(store, outputs.collect(job.outputs, folder), job.outputs_url)
-            except ShimError as problem:
-                status, error = "failed", problem
-        if status != "interrupted":
+        verdict, entries = _outputs(store, job, verdict_of(ended))
+        stopped = verdict[0] == "interrupted"
+        if not stopped:
             _upload_logs(store, ended.get("logs"), attempt.url)
-        document = result.closed(attempt, state["nonce"], (status, error), _exit_code(ended))
-        phases = {
-            "download": ended.get("download"),
-            "run": ended.get("seconds"),
-            "upload": time.monotonic() - begun,
-        }
-        document |= _facts(state, ended, job) | {
-            "phases": {k: round(v, 3) for k, v in phases.items() if v is not None}
-        }
-        if entries is not None:
-            document["outputs"] = entries
-        result.write_once(store, f"{attempt.url}result.json", document)
-        events.tell("finished", status=status, exit_code=document["exit_code"], error=document["error"])
-        if status == "interrupted":
+        body = document(state, {**ended, "upload": time.monotonic() - begun}, verdict, entries)
+        result.write_once(store, f"{attempt.url}result.json", body)
+        events.tell("finished", status=body["status"], exit_code=body["exit_code"], error=body["error"])
+        if stopped:
             _upload_logs(store, ended.get("logs"), attempt.url)
     except ShimError as problem:
         events.tell("failed", error_class=problem.kind, message=str(problem))
         tell({"exit": problem.exit_code})
         return
-    tell({"exit": _leave_with(ended, error)})
+    tell({"exit": _leave_with(ended, verdict[1])})
 
 
-def _verdict(ended: Mapping[str, Any]) -> result.Verdict:  # noqa: PLR0911 - one line for each way to end
+def document(
+    state: Mapping[str, Any],
+    ended: Mapping[str, Any],
+    verdict: result.Verdict,
+    entries: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """result.json: schemas/result.schema.json."""
+    attempt, job = spec.parse_attempt(state["data"]), _job(state["data"])
+    body = result.closed(attempt, state["nonce"], verdict, _exit_code(ended))
+    phases = {"download": ended.get("download"), "run": ended.get("seconds"), "upload": ended.get("upload")}
+    body["phases"] = {name: round(seconds, 3) for name, seconds in phases.items() if seconds is not None}
+    body |= {
+        "started_at": state["started_at"],
+        "task": state["task"],
+        "cgroup": memory.usage(),
+        "oom_killed": bool(ended.get("oom_killed")),
+        "signal": ended.get("signal") or None,
+    }
+    if usage := ended.get("usage"):
+        body["rusage"] = {"user": usage[0], "system": usage[1], "max_rss_kib": usage[2]}
+    if job is not None:
+        body |= {"image": dict(job.image), "inputs": result.inputs(job)}
+    return body if entries is None else {**body, "outputs": entries}
+
+
+def _job(data: bytes) -> spec.JobSpec | None:
+    """None where the spec is wrong: that is what the result will say."""
+    try:
+        return spec.parse(data)
+    except ShimError:
+        return None
+
+
+def _outputs(
+    store: s3.Store, job: spec.JobSpec | None, verdict: result.Verdict
+) -> tuple[result.Verdict, Mapping[str, Any] | None]:
+    if verdict[0] != "succeeded" or job is None:
+        return verdict, None
+    try:
+        found = outputs.collect(job.outputs, os.path.join(job.work_root, "output"))
+        return verdict, outputs.upload(store, found, job.outputs_url)
+    except ShimError as problem:
+        return ("failed", problem), None
+
+
+def verdict_of(ended: Mapping[str, Any]) -> result.Verdict:  # noqa: PLR0911 - one line for each way to end
     """The status, and why where it is not success."""
     if ended.get("error"):
         return "failed", ShimError(*ended["error"])
@@ -101,22 +127,6 @@ def _leave_with(ended: Mapping[str, Any], error: ShimError | None) -> int:
     if ended.get("stopped_by"):
         return 128 + int(ended["stopped_by"])
     return int(ended["exit_code"])
-
-
-def _facts(state: Mapping[str, Any], ended: Mapping[str, Any], job: spec.JobSpec | None) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "started_at": state["started_at"],
-        "task": state["task"],
-        "cgroup": memory.usage(),
-        "oom_killed": bool(ended.get("oom_killed")),
-        "signal": ended.get("signal") or None,
-    }
-    if usage := ended.get("usage"):
-        facts["rusage"] = {"user": usage[0], "system": usage[1], "max_rss_kib": usage[2]}
-    if job is not None:
-        facts["image"] = dict(job.image)
-        facts["inputs"] = result.inputs(job)
-    return facts
 
 
 def _upload_logs(store: s3.Store, folder: str | None, url: str) -> None:

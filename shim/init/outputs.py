@@ -44,7 +44,7 @@ def collect(outputs: Iterable[Output], folder: str) -> Mapping[str, tuple[Found,
     found: dict[str, tuple[Found, ...]] = {}
     missing = []
     for output in outputs:
-        found[output.name] = tuple(_files(output, folder))
+        found[output.name] = tuple(sorted(_files(output, folder), key=lambda file: file.place))
         if not found[output.name] and not output.optional:
             missing.append(f"{output.name} ({output.path})")
     if missing:

@@ -16,28 +16,11 @@ from shim.init.errors import ShimError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _URL = re.compile(r"s3://[^/]+/.+", re.DOTALL)
-_KNOWN = frozenset(
-    [
-        "version",
-        "job_id",
-        "attempt",
-        "address",
-        "owner",
-        "region",
-        "attempt_url",
-        "outputs_url",
-        "work_root",
-        "entrypoint",
-        "command",
-        "script",
-        "environment",
-        "timeout",
-        "stop_timeout",
-        "task",
-        "image",
-        "inputs",
-        "outputs",
-    ]
+#: The fields of schemas/jobspec.schema.json.
+KNOWN = frozenset(
+    {"version", "job_id", "attempt", "address", "owner", "region", "attempt_url", "outputs_url", "work_root"}
+    | {"entrypoint", "command", "script", "environment", "timeout", "stop_timeout", "task", "image"}
+    | {"inputs", "outputs"}
 )
 
 
@@ -111,7 +94,7 @@ def parse(data: bytes) -> JobSpec:
         raise ShimError(
             "spec", f"the job spec has version {body.get('version')!r}; this shim reads version 1."
         )
-    if unknown := sorted(set(body) - _KNOWN):
+    if unknown := sorted(set(body) - KNOWN):
         raise ShimError(
             "spec", f"the job spec has fields that this shim does not know: {', '.join(unknown)}."
         )

@@ -6,10 +6,13 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+SCHEMA = Path(__file__).parents[3] / "schemas/result.schema.json"
 pytestmark = pytest.mark.e2e
 
 Start = Callable[..., Any]
@@ -17,6 +20,8 @@ Start = Callable[..., Any]
 
 def result_of(bucket: Any) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(bucket.get("attempt/result.json"))
+    if found["nonce"] != "another":
+        jsonschema.validate(found, json.loads(SCHEMA.read_text()))
     return found
 
 
