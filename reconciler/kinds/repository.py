@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from reconciler import aws, canonical, diff
@@ -20,6 +20,8 @@ from reconciler.model import NOTHING, Action, Change, Manifest, Resource, Settin
 _PRINCIPAL_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds between tries while IAM spreads the word of a new role; it takes some ten seconds."""
 
+_LONGEST_LIFECYCLE: Final = 30_720
+
 
 def facts(world: World, manifests: Sequence[Manifest]) -> Mapping[str, Any]:
     """Nothing: a repository points to nothing outside the manifests."""
@@ -27,31 +29,45 @@ def facts(world: World, manifests: Sequence[Manifest]) -> Mapping[str, Any]:
 
 
 def desired(manifest: Manifest, settings: Settings, facts: Mapping[str, Any]) -> Resource:
-    """The repository as wanted; of an external one only that it is. Raises ManifestError for a broken policy."""
+    """The repository as wanted; of an external one only whose it is. Raises ManifestError."""
     body, wishes = ownership.options(manifest.body)
+    if problems := list(_problems(manifest, body, bool(wishes.get("external")))):
+        raise ManifestError(problems)
     if wishes.get("external"):
-        body = {}
+        spec = {}
+        wishes["registryId"] = body.get("registryId")
+    else:
+        spec = ecr.repository(body, ecr.partition_in(settings.region), settings.ignore_tags)
+        if wishes.get("forceDelete"):
+            spec["forceDelete"] = True
+        if policy := body.get("repositoryPolicy"):
+            wishes["repositoryPolicy"] = policy  # sent as it was written; the canonical one is for comparing
+    return Resource(manifest.address, spec, owner=settings.name, options=wishes, source=manifest.source)
+
+
+def _problems(manifest: Manifest, body: Mapping[str, Any], external: bool) -> Iterator[Problem]:
+    def problem(field: str, what: str) -> Problem:
+        return Problem(manifest.at(field), manifest.address, f"{field}: {what}")
+
+    if external:
+        for field in body.keys() - {"registryId"}:
+            yield problem(field, "an external repository is not managed. Leave this out, or external: true.")
+        return
+    if "registryId" in body:
+        yield problem("registryId", "only an external repository names another account. Leave it out.")
     for field, read in (
         ("lifecyclePolicy", ecr.lifecycle_policy),
         ("repositoryPolicy", ecr.repository_policy),
     ):
         try:
-            read(body.get(field))
+            policy = read(body.get(field))
         except ValueError as error:
-            problem = Problem(manifest.at(field), manifest.address, f"{field}: {error}. Write JSON, or YAML.")
-            raise ManifestError([problem]) from None
-    spec = ecr.repository(body, ecr.partition_in(settings.region), settings.ignore_tags)
-    if wishes.get("forceDelete"):
-        spec["forceDelete"] = True
-    if policy := body.get("repositoryPolicy"):
-        wishes["repositoryPolicy"] = policy  # sent as it was written; the canonical one is for comparing
-    return Resource(
-        manifest.address,
-        {} if wishes.get("external") else spec,
-        owner=settings.name,
-        options=wishes,
-        source=manifest.source,
-    )
+            yield problem(field, f"{error}. Write JSON, or YAML.")
+            continue
+        if field == "lifecyclePolicy" and len(ecr.lifecycle_text(policy)) > _LONGEST_LIFECYCLE:
+            yield problem(
+                field, f"it is longer than the {_LONGEST_LIFECYCLE} characters that ECR takes. Shorten it."
+            )
 
 
 def live(world: World, wanted: Sequence[Resource]) -> dict[str, Resource]:
@@ -63,10 +79,16 @@ def live(world: World, wanted: Sequence[Resource]) -> dict[str, Resource]:
     }
     ours = {arn.partition(":repository/")[2] for arn in ownership.owned(world, "ecr:repository")}
     by_name = {_name(resource.address): resource for resource in wanted}
-    asked = [
-        by_name.get(name, Resource(f"repository/{name}", {})) for name in there.keys() & by_name.keys() | ours
-    ]
-    found = aws.parallel(lambda one: _read(world, one, there.get(_name(one.address))), asked)
+    elsewhere = {name for name, resource in by_name.items() if resource.options.get("registryId")}
+    names = (there.keys() & by_name.keys()) | ours | elsewhere
+    asked = [by_name.get(name, Resource(f"repository/{name}", {})) for name in sorted(names)]
+
+    def read(one: Resource) -> Resource | None:
+        name, registry = _name(one.address), one.options.get("registryId")
+        described = _described(world, name, registryId=registry) if registry else there.get(name)
+        return _read(world, one, described)
+
+    found = aws.parallel(read, asked)
     return {resource.address: resource for resource in found if resource is not None}
 
 
@@ -115,9 +137,9 @@ def _there(world: World, wanted: Resource) -> Resource:
     return found
 
 
-def _described(world: World, name: str) -> dict[str, Any] | None:
+def _described(world: World, name: str, **more: str) -> dict[str, Any] | None:
     try:
-        answer = world.aws.call("ecr", "DescribeRepositories", repositoryNames=[name])
+        answer = world.aws.call("ecr", "DescribeRepositories", repositoryNames=[name], **more)
     except AwsError as error:
         if error.code == "RepositoryNotFoundException":
             return None
@@ -133,7 +155,8 @@ def _read(world: World, wanted: Resource, described: Mapping[str, Any] | None) -
     name, arn = described["repositoryName"], described["repositoryArn"]
     attributes = {"arn": arn, "uri": f"{world.registry()}/{name}", "name": name}
     if wanted.options.get("external"):
-        return Resource(wanted.address, {}, attributes=attributes)
+        elsewhere = wanted.options.get("registryId") and {"uri": described["repositoryUri"]}
+        return Resource(wanted.address, {}, attributes=attributes | (elsewhere or {}))
     tags = ownership.by_key(world.aws.call("ecr", "ListTagsForResource", resourceArn=arn)["tags"])
     body = {
         **described,

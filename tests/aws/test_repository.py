@@ -281,3 +281,27 @@ def test_tags_that_are_ignored_are_left_alone(here: tuple[Account, World]) -> No
     arn = aws.call("ecr", "DescribeRepositories")["repositories"][0]["repositoryArn"]
     aws.call("ecr", "TagResource", resourceArn=arn, tags=[{"Key": "cost", "Value": "9"}])
     assert [change.action for change in planned(world, manifest("Repository", NAME))] == [Action.UNCHANGED]
+
+
+def test_an_external_repository_of_another_account_keeps_its_own_address(here: tuple[Account, World]) -> None:
+    aws, world = here
+    aws.call("ecr", "CreateRepository", repositoryName=NAME)
+    (found,) = planned(world, manifest("Repository", NAME, external=True, registryId="123456789012"))
+    assert found.before
+    assert found.before.attributes["uri"] == f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{NAME}"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"external": True, "tags": {"a": "b"}}, "tags: an external repository is not managed"),
+        ({"registryId": "123456789012"}, "registryId: only an external repository"),
+        ({"lifecyclePolicy": {"rules": [RULE | {"description": "x" * 31_000}]}}, "longer than the 30720"),
+    ],
+)
+def test_what_makes_no_sense_is_pointed_at(
+    here: tuple[Account, World], body: dict[str, Any], words: str
+) -> None:
+    _, world = here
+    with pytest.raises(ManifestError, match=words):
+        planned(world, manifest("Repository", NAME, **body))
