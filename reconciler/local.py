@@ -15,7 +15,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler import engine as docker_engine
+from reconciler import processes
 from reconciler.errors import BunniesError
 
 PORT = 4566
@@ -86,22 +86,25 @@ def up(folder: Path, port: int, environment: Mapping[str, str] = os.environ) -> 
     """The local cloud with its state in `folder`, and whether this call started it. Raises BunniesError."""
     _installed()
     with _lock(folder):
-        if running := status(folder):
-            if running.port != port:
-                raise BunniesError(
-                    f"a local cloud runs already on port {running.port}. Run `bunnies local down` first, "
-                    f"or use it: --port {running.port}"
-                )
+        running = status(folder)
+        if running and running.port != port:
+            raise BunniesError(
+                f"a local cloud runs already on port {running.port}. Run `bunnies local down` first, "
+                f"or use it: --port {running.port}"
+            )
+        if running and _answers_engine(running.engine):
             return running, False
-        _free(port)
         engine = docker_engine.connect(environment)
+        if running:  # its engine is gone: it goes on, with all it holds, on the one that answers now
+            processes.stop(running.pid, STOP_SECONDS)
+        _free(port)
         try:
             gateway = engine.gateway()
             host = engine.host
         finally:
             engine.close()
         listens = ["127.0.0.1"]
-        reached = gateway is not None and _ours(gateway)
+        reached = gateway is not None and processes.has_address(gateway)
         if gateway is not None and reached:
             listens.append(gateway)
         # Ports are one to a process, folders one to a user: both, so that two clouds never remove each other's tasks.
@@ -109,7 +112,9 @@ def up(folder: Path, port: int, environment: Mapping[str, str] = os.environ) -> 
         process = _start(
             folder, port, listens, {**environment, "DOCKER_HOST": host, "MINISTACK_HOSTNAME": name}
         )
-        cloud = Cloud(process.pid, port, tuple(listens), str(folder), host, f"{name}:{port}", reached)
+        cloud = Cloud(
+            process.pid, port, tuple(listens), str(folder.resolve()), host, f"{name}:{port}", reached
+        )
         _await(cloud, process)
         (folder / "cloud.json").write_text(json.dumps(asdict(cloud), indent=1) + "\n", "utf-8")
         return cloud, True
@@ -122,7 +127,7 @@ def status(folder: Path) -> Cloud | None:
         cloud = Cloud(**{**facts, "listens": tuple(facts["listens"])})
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
-    command = _command(cloud.pid)
+    command = processes.command(cloud.pid)
     return cloud if _MAIN in command and f"127.0.0.1:{cloud.port}" in command else None
 
 
@@ -133,11 +138,10 @@ def down(folder: Path) -> Cloud | None:
     with _lock(folder):
         cloud = status(folder)
         if cloud is not None:
-            _stop(cloud.pid)
-            with contextlib.suppress(
-                BunniesError
-            ):  # the engine may have gone first, and its containers with it
-                engine = docker_engine.connect({"DOCKER_HOST": cloud.engine})
+            processes.stop(cloud.pid, STOP_SECONDS)
+            # The engine may have gone first, and its containers with it.
+            with contextlib.suppress(BunniesError):
+                engine = docker_engine.connect({**os.environ, "DOCKER_HOST": cloud.engine})
                 try:
                     engine.remove_containers(f"ministack.instance={cloud.instance}")
                 finally:
@@ -218,7 +222,7 @@ def _await(cloud: Cloud, process: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.05)
     if process.poll() is None:
-        _stop(process.pid)
+        processes.stop(process.pid, STOP_SECONDS)
         process.wait()
     tail = Path(cloud.folder, "log").read_text("utf-8", "replace").strip().splitlines()[-5:]
     raise BunniesError(
@@ -237,6 +241,14 @@ def _answers(port: int) -> bool:
     return "services" in facts
 
 
+def _answers_engine(host: str) -> bool:
+    try:
+        docker_engine.connect({**os.environ, "DOCKER_HOST": host}).close()
+    except BunniesError:
+        return False
+    return True
+
+
 def _open(url: str) -> Any:
     # Not through a proxy that the environment names: this is loopback.
     return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2)
@@ -251,62 +263,8 @@ def _free(port: int) -> None:
         except PermissionError:
             raise BunniesError(f"port {port} needs root. Choose one above 1023 with --port.") from None
         except OSError:
-            who = "a local cloud of another folder" if _answers(port) else _holder(port)
+            who = "a local cloud of another folder" if _answers(port) else processes.holder(port)
             raise BunniesError(
                 f"port {port} is taken by {who}. Stop that, or choose another port: "
                 "bunnies local up --port N (or BUNNIES_LOCAL_PORT=N)"
             ) from None
-
-
-def _holder(port: int) -> str:
-    """The process that listens on `port`, as Linux's /proc shows it."""
-    sockets = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError):
-            for row in Path(table).read_text("ascii").splitlines()[1:]:
-                columns = row.split()
-                if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
-                    sockets.add(f"socket:[{columns[9]}]")
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):
-            if str(link.readlink()) in sockets:
-                pid = int(link.parts[2])
-                return f"{_command(pid).split(' ')[0] or 'a process'} (process {pid})"
-    return "another program"
-
-
-def _ours(address: str) -> bool:
-    """Whether this machine has the address: not where the engine runs in a virtual machine or elsewhere."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError:
-            return False
-    return True
-
-
-def _command(pid: int) -> str:
-    """The command line of a process, "" where there is none."""
-    if Path("/proc/self/cmdline").exists():
-        try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-        except OSError:
-            return ""
-    done = subprocess.run(
-        ["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip()
-
-
-def _stop(pid: int) -> None:
-    """Ask it to stop, which is when it writes its state; force it after STOP_SECONDS."""
-    end = time.monotonic() + STOP_SECONDS
-    with contextlib.suppress(ProcessLookupError, ChildProcessError):
-        os.kill(pid, signal.SIGTERM)
-        while time.monotonic() < end:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)  # where this very process started it
-            if not _command(pid):
-                return
-            time.sleep(0.05)
-        os.kill(pid, signal.SIGKILL)

@@ -102,6 +102,23 @@ def test_after_a_crash_the_left_over_file_counts_for_nothing(
     assert running.pid != crashed.pid
 
 
+def test_a_cloud_whose_engine_is_gone_goes_on_with_its_objects_on_the_one_that_answers(
+    engine: docker_engine.Engine, folder: Path, port: int
+) -> None:
+    first, _ = local.up(folder, port, environment(engine))
+    aws = aws_module.Aws(local.REGION, endpoint_url=first.endpoint)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        aws.call("s3", "CreateBucket", Bucket="kept")
+        written = (folder / "cloud.json").read_text()
+        (folder / "cloud.json").write_text(written.replace(engine.host, "unix:///nowhere/docker.sock"))
+        second, started = local.up(folder, port, environment(engine))
+        assert started
+        assert (second.engine, second.pid == first.pid) == (engine.host, False)
+        aws.call("s3", "HeadBucket", Bucket="kept")
+
+
 def test_down_where_nothing_runs_is_no_error(folder: Path) -> None:
     assert local.down(folder) is None
 
