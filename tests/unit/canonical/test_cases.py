@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from reconciler import diff
 from reconciler.canonical import ecr, ecs, fargate
+from reconciler.model import UNKNOWN, Ref
 
 CASES = Path(__file__).parents[2] / "cases"
 
@@ -46,3 +47,31 @@ def test_mistakes_in_task_definitions(case: dict[str, Any]) -> None:
     assert messages.keys() == case["finds"].keys(), messages
     for path, words in case["finds"].items():
         assert words in messages[path]
+
+
+def test_an_entry_point_that_would_bypass_the_shim_is_refused() -> None:
+    body = {"containerDefinitions": [{"name": "a", "memory": 8, "entryPoint": ["/bin/sh"], "image": None}]}
+    container: dict[str, Any] = body["containerDefinitions"][0]
+    assert fargate.problems("align-task", body) == []
+    container["image"] = Ref("repository/analytics", "uri")
+    assert fargate.problems("align-task", body) == []
+    container["image"] = Ref("image/analytics", "uri")
+    ((path, what),) = fargate.problems("align-task", body)
+    assert path == ("containerDefinitions", 0, "entryPoint")
+    assert "bunny-init" in what
+
+
+def test_values_that_are_not_known_yet_are_not_judged() -> None:
+    body = {
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": UNKNOWN,
+        "cpu": UNKNOWN,
+        "memory": UNKNOWN,
+        "containerDefinitions": [{"name": "a", "image": UNKNOWN}],
+    }
+    assert fargate.problems("align-task", body) == []
+
+
+def test_a_family_of_a_strange_name_is_refused() -> None:
+    found = fargate.problems("align task", {"containerDefinitions": [{"name": "a", "memory": 8}]})
+    assert [path for path, _ in found] == [("name",)]
