@@ -3,7 +3,7 @@
 The way: `files` finds and reads; `tree` parses YAML with places; `documents` tells kinds and adds defaults; `settings`
 makes the one Settings and the variables; `expand` fills in `{{ }}`, makes an array's elements (`foreach`, `sheet`) and
 checks them against the schema; `normal` and `job` bring bodies into the form that later stages rely on; `links` and
-`references` check names and turn `${…}` into Ref, and `graph` finds cycles.
+`references` (with `arrays`) check names and turn `${…}` into Ref, and `graph` finds cycles.
 
 Job: all of that, offline. Input: paths, variables. Output: model.ManifestSet, or ManifestError. Must not: reach AWS,
 a registry or an engine. The only package that imports ruamel.yaml (in `tree`).
@@ -36,7 +36,9 @@ def load(
     problems = Problems()
     found = documents.read(paths, problems)
     start = Source(str(paths[0]) if paths else ".", 1, 1)
-    one = settings_.one([document for document in found if document.kind == "Settings"], problems, start)
+    one = None
+    if found or not len(problems):
+        one = settings_.one([document for document in found if document.kind == "Settings"], problems, start)
     names = settings_.names(one, vars_files, variables, problems)
     settings = settings_.settings(one, names, problems) if one else None
     defaults = documents.defaults(one, problems)

@@ -46,6 +46,7 @@ def drafts(document: Document, names: Mapping[str, Any], problems: Problems) -> 
         return
     seen: dict[str, str] = {}
     made_of = columns(document.node)
+    checked: set[Any] = set()
     for item in _items(document, names, problems):
         draft = Draft(
             document.kind,
@@ -56,7 +57,7 @@ def drafts(document: Document, names: Mapping[str, Any], problems: Problems) -> 
             Places(document.places, made_of, item.note),
             item.value,
         )
-        _draft(document, draft, {**names, "item": item.value}, problems)
+        _draft(document, draft, {**names, "item": item.value}, problems, checked)
         where = item.note or f"element {len(seen) + 1}"
         if draft.key in seen:
             draft.wrong(
@@ -112,8 +113,17 @@ def _items(document: Document, names: Mapping[str, Any], problems: Problems) -> 
         return []
 
 
-def _draft(document: Document, draft: Draft, names: Mapping[str, Any], problems: Problems) -> Draft:
-    """Fills `draft` in from its document, checks it and brings it into its normal form."""
+def _draft(
+    document: Document,
+    draft: Draft,
+    names: Mapping[str, Any],
+    problems: Problems,
+    checked: set[Any] | None = None,
+) -> Draft:
+    """Fills `draft` in from its document, checks it and brings it into its normal form.
+
+    `checked` has the shapes of elements that the schema allowed; it is added to.
+    """
 
     def report(source: Source, what: str) -> None:
         problems.add(_with(source, draft.source.note), draft.address, what)
@@ -128,7 +138,11 @@ def _draft(document: Document, draft: Draft, names: Mapping[str, Any], problems:
             draft.body[field] = fill(entry.node, names, report)
     for path in list(_failed(draft.body, ())):
         draft.leave_out(*path)
-    _check(draft, problems)
+    shape = _shape(draft) if checked is not None else None
+    if checked is None or shape not in checked:
+        clean = _check(draft, problems)
+        if checked is not None and clean:
+            checked.add(shape)
     _NORMAL[draft.kind](draft, problems)
     draft.ready = found
     return draft
@@ -166,8 +180,30 @@ def _key(document: Document, draft: Draft, names: Mapping[str, Any], report: tre
     return draft.key is not None
 
 
-def _check(draft: Draft, problems: Problems) -> None:
-    """Keeps what the schema does not allow, and takes it out of the body."""
+_FREE = frozenset({"command", "entrypoint", "environment", "inputs", "outputs", "script", "tags"})
+"""Fields of a Job whose texts the schema does not look into, or job.py does again."""
+
+
+def _shape(draft: Draft) -> Any:
+    """What the schema can tell one element of an array from another by.
+
+    A schema takes a millisecond, and the thousands of elements of an array differ in a few texts.
+    """
+    return tuple(
+        (name, _outline(value) if name in _FREE else repr(value)) for name, value in draft.body.items()
+    )
+
+
+def _outline(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple((key, _outline(entry)) for key, entry in value.items())
+    if isinstance(value, list):
+        return (list, *map(_outline, value))
+    return (str, bool(value)) if isinstance(value, str) else (type(value), value)
+
+
+def _check(draft: Draft, problems: Problems) -> bool:
+    """Keeps what the schema does not allow, and takes it out of the body; whether there was nothing."""
     if draft.kind == "TaskDefinition":
         draft.body = _without_nulls(draft.body)
     found = list(schema.violations(draft.kind, {"kind": draft.kind, "name": draft.name, **draft.body}))
@@ -176,6 +212,7 @@ def _check(draft: Draft, problems: Problems) -> None:
             draft.wrong(problems, violation.what, *violation.path)
     for violation in found:
         draft.leave_out(*violation.path)
+    return not found
 
 
 def _without_nulls(value: Any) -> Any:

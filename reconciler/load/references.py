@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.load.arrays import Named, WrongError
 from reconciler.load.draft import Draft, Problems, Verbatim
 from reconciler.load.graph import cycles
 from reconciler.model import Ref
@@ -40,31 +40,28 @@ def unescape(text: str) -> str:
     return str(text) if isinstance(text, Verbatim) else text.replace("$${", "${")
 
 
-class _WrongError(ValueError):
-    """A reference that leads nowhere; `str()` is what to tell."""
-
-
-@dataclass(slots=True)
 class _Set:
     """The manifests by kind and name: a name is known as soon as a document has it, right or wrong."""
 
-    known: Mapping[str, set[str]]
-    drafts: dict[tuple[str, str], list[Draft]] = field(default_factory=dict)
+    def __init__(self, drafts: Sequence[Draft], known: Mapping[str, set[str]]) -> None:
+        named: dict[tuple[str, str], list[Draft]] = {}
+        for draft in drafts:
+            named.setdefault((draft.kind, draft.name), []).append(draft)
+        self._named = {name: Named(found) for name, found in named.items()}
+        self._known = known
 
-    def of(self, kind: str, name: str) -> list[Draft]:
-        if found := self.drafts.get((kind, name)):
-            # where an element has no key, what is among the others says nothing
-            return found if all(draft.ready for draft in found) else []
-        if name in self.known[kind]:
-            return []
-        raise _WrongError(words.unknown(name, self.known[kind], f"{kind} of these manifests"))
+    def of(self, kind: str, name: str) -> Named:
+        """Those of a name. Raises WrongError."""
+        if found := self._named.get((kind, name)):
+            return found
+        if name in self._known[kind]:
+            return Named([])
+        raise WrongError(words.unknown(name, self._known[kind], f"{kind} of these manifests"))
 
 
 def resolve(drafts: Sequence[Draft], known: Mapping[str, set[str]], problems: Problems) -> None:
     """Resolves everything; `known` has every name of each kind that a document claims."""
-    manifests = _Set(known)
-    for draft in drafts:
-        manifests.drafts.setdefault((draft.kind, draft.name), []).append(draft)
+    manifests = _Set(drafts, known)
     for draft in drafts:
         _resolve(draft, manifests, problems)
     addresses = {draft.address: draft for draft in drafts if draft.ready}
@@ -105,7 +102,7 @@ def _value(draft: Draft, value: Any, path: tuple[str | int, ...], manifests: _Se
         return unescape(value)
     try:
         return _ref(draft, value, manifests)
-    except _WrongError as wrong:
+    except WrongError as wrong:
         draft.wrong(problems, str(wrong), *path)
         return value
 
@@ -113,14 +110,14 @@ def _value(draft: Draft, value: Any, path: tuple[str | int, ...], manifests: _Se
 def _ref(draft: Draft, text: str, manifests: _Set) -> Ref:
     """The Ref for an image, a repository or a task definition."""
     if text.startswith("${job."):
-        raise _WrongError(
+        raise WrongError(
             f"{text} can stand only in a Job's inputs. Make it an input, and write {{input.NAME}} here."
         )
     if draft.kind in ("Image", "Settings"):
-        raise _WrongError(f"{text} cannot stand in {draft.kind}. Write the value itself.")
+        raise WrongError(f"{text} cannot stand in {draft.kind}. Write the value itself.")
     match = _OTHER.fullmatch(text)
     if match is None:
-        raise _WrongError(f"{text} is not a reference. Write ${{image.NAME}}, or $${{ for a literal ${{.")
+        raise WrongError(f"{text} is not a reference. Write ${{image.NAME}}, or $${{ for a literal ${{.")
     kind, attribute = _KINDS[match[1]]
     manifests.of(kind, match[2])
     return Ref(f"{match[1]}/{match[2]}", attribute)
@@ -141,11 +138,11 @@ def _source(
     place = (*path, "from") if (*path, "from") in draft.positions else path
     try:
         if not value.startswith("${job."):
-            raise _WrongError(
+            raise WrongError(
                 f"{value} is not a file. An input is an s3:// address or ${{job.NAME.outputs.OUTPUT}}."
             )
         return _job(value, manifests)
-    except _WrongError as wrong:
+    except WrongError as wrong:
         draft.wrong(problems, str(wrong), *place)
         return value
 
@@ -153,75 +150,17 @@ def _source(
 def _job(text: str, manifests: _Set) -> Ref | list[Ref]:
     match = _JOB.fullmatch(text)
     if match is None:
-        raise _WrongError(f"{text} is not a reference. {_HOW}")
+        raise WrongError(f"{text} is not a reference. {_HOW}")
     producers = manifests.of("Job", match["name"])
     output = match["output"]
-    for producer in producers[:1]:
-        if output not in producer.body["outputs"] and not producer.left_out & {
-            ("outputs",),
-            ("outputs", output),
-        }:
-            raise _WrongError(
-                words.unknown(output, producer.body["outputs"], f"output of job/{producer.name}")
-            )
-    chosen = _choose(producers, match["name"], match["which"])
+    for producer in producers.drafts[:1]:
+        outputs = producer.body["outputs"]
+        if output not in outputs and not producer.left_out & {("outputs",), ("outputs", output)}:
+            raise WrongError(words.unknown(output, outputs, f"output of job/{producer.name}"))
+    chosen = producers.choose(match["name"], match["which"])
     refs = [Ref(producer.address, f"outputs.{output}") for producer in chosen]
     single = match["which"] is None or (len(chosen) == 1 and chosen[0].key == match["which"])
     return refs[0] if single and refs else refs
-
-
-def _choose(producers: list[Draft], name: str, which: str | None) -> list[Draft]:
-    if not producers:
-        return []
-    keys = {producer.key: producer for producer in producers}
-    if producers[0].key is None:
-        if which is not None:
-            raise _WrongError(
-                f"job/{name} is not an array. Write ${{job.{name}.outputs.OUTPUT}} without [{which}]."
-            )
-        return producers
-    if which is None:
-        example = producers[0].key
-        raise _WrongError(
-            f"job/{name} is an array of {len(producers)}. Write job.{name}[*] for all of them, [{example}] for one, or [FIELD=VALUE]."
-        )
-    if which == "*":
-        return producers
-    if which in keys:
-        return [keys[which]]
-    if "=" not in which:
-        near = words.nearest(which, [key for key in keys if key])
-        more = (
-            f"Did you mean {near}?"
-            if near
-            else f"There are {', '.join(sorted(key for key in keys if key)[:10])}{', …' if len(keys) > 10 else ''}."
-        )
-        raise _WrongError(f"job/{name} has no element {which}. {more}")
-    return _matching(producers, name, which)
-
-
-def _matching(producers: list[Draft], name: str, which: str) -> list[Draft]:
-    wanted = dict(part.partition("=")[::2] for part in which.split(","))
-    found = producers
-    for column, value in wanted.items():
-        item = producers[0].item
-        if not isinstance(item, Mapping):
-            raise _WrongError(
-                f"the elements of job/{name} have no fields. Write job.{name}[*], or a key in the brackets."
-            )
-        if not any(column.strip() in producer.item for producer in producers):
-            raise _WrongError(words.unknown(column.strip(), item, f"field of the elements of job/{name}"))
-        found = [producer for producer in found if _text(producer.item.get(column.strip())) == value.strip()]
-    if not found:
-        raise _WrongError(f"no element of job/{name} has {which}. Write values that its foreach has.")
-    return found
-
-
-def _text(value: Any) -> str | None:
-    """A field's value as it is written between brackets."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return None if value is None else str(value)
 
 
 def _after(draft: Draft, addresses: list[str], manifests: _Set, problems: Problems) -> Iterator[str]:
@@ -230,7 +169,7 @@ def _after(draft: Draft, addresses: list[str], manifests: _Set, problems: Proble
     for index, text in enumerate(addresses):
         try:
             found = list(_elements(text, manifests))
-        except _WrongError as wrong:
+        except WrongError as wrong:
             draft.wrong(problems, str(wrong), "after", index)
             continue
         for address in found:
@@ -243,17 +182,9 @@ def _elements(text: str, manifests: _Set) -> Iterator[str]:
     kind, _, rest = text.partition("/")
     name, _, key = rest.partition("/")
     if kind != "job" or not name:
-        raise _WrongError(f"{text!r} is not the address of a job. Write job/NAME, or job/NAME/KEY.")
+        raise WrongError(f"{text!r} is not the address of a job. Write job/NAME, or job/NAME/KEY.")
     producers = manifests.of("Job", name)
-    if key:
-        producers = (
-            _choose(producers, name, key)
-            if key not in ("*",) and "=" not in key
-            else [one for one in producers if one.key == key]
-        )
-        if not producers and manifests.drafts.get(("Job", name)):
-            raise _WrongError(f"job/{name} has no element {key}. Write job/{name} for all of them.")
-    for producer in producers:
+    for producer in producers.element(name, key) if key else producers.drafts:
         yield producer.address
 
 
