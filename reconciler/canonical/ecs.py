@@ -4,7 +4,8 @@ Job: everything that ECS defaults, reorders or drops, settled once for both side
 RegisterTaskDefinition's parameters, DescribeTaskDefinition's answer, or CloudFormation's spelling of them.
 Output: sets as Keyed, defaults filled, empties gone. Must not: refuse anything, or touch the world.
 
-Numbers in comments are the rules of docs/manifests.md, "What counts as the same".
+Defaults are those of https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html;
+tests/cases/ecs/same.yaml has a case for each rule.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ _SPELLINGS: Final = {  # CloudFormation's names that are more than the API's wit
     "FilesystemId": "fileSystemId",
     "IAM": "iam",
 }
-_FALSE: Final = frozenset(  # rule 8: absent and false are the same
+_FALSE: Final = frozenset(  # absent and false are the same, and Describe answers either
     {
         "autoprovision",
         "configuredAtLaunch",
@@ -125,15 +126,15 @@ def canonical(body: Mapping[str, Any], ignored_tags: Iterable[str] = ()) -> dict
     # A stand-in echoes "" for pidMode, ipcMode and roles that nobody gave; no field of this level can be empty.
     given = {key: value for key, value in body.items() if key not in DESCRIBED and value != ""}
     spec: dict[str, Any] = _tidy(given) or {}
-    spec.setdefault("networkMode", "bridge")  # 12
+    spec.setdefault("networkMode", "bridge")
     for field, unit in (("cpu", "vcpu"), ("memory", "gb")):
         if field in spec:
-            spec[field] = size(spec[field], unit)  # 11
+            spec[field] = size(spec[field], unit)
     if "FARGATE" in _list(spec.get("requiresCompatibilities")):
         platform = {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"}
-        _merge(spec, "runtimePlatform", platform)  # 12
+        _merge(spec, "runtimePlatform", platform)
     if "proxyConfiguration" in spec:
-        _merge(spec, "proxyConfiguration", {"type": "APPMESH"})  # 14
+        _merge(spec, "proxyConfiguration", {"type": "APPMESH"})
     _each(spec, "containerDefinitions", lambda one: _container(one, spec["networkMode"]))
     _each(spec, "volumes", _volume)
     if wanted:
@@ -165,22 +166,22 @@ def size(value: Any, unit: str) -> Any:
 
 def _container(one: dict[str, Any], network: Any) -> dict[str, Any]:
     if one.get("cpu") in (0, "0"):
-        del one["cpu"]  # 2
+        del one["cpu"]  # Describe answers 0 where none was given
     for field in ("cpu", "memory", "memoryReservation"):
         if isinstance(one.get(field), str) and one[field].isdecimal():
             one[field] = int(one[field])
-    # 2, 8: what Describe may or may not echo
+    # Describe may answer these, or leave them out, where they were not given
     filled = {"essential": True, "stopTimeout": 30, "versionConsistency": "enabled"} | one
     if _structure(filled.get("healthCheck")).get("command"):
-        _merge(filled, "healthCheck", {"interval": 30, "timeout": 5, "retries": 3})  # 3
+        _merge(filled, "healthCheck", {"interval": 30, "timeout": 5, "retries": 3})
     if "restartPolicy" in filled:
-        _merge(filled, "restartPolicy", {"restartAttemptPeriod": 300})  # 8
+        _merge(filled, "restartPolicy", {"restartAttemptPeriod": 300})
     _each(filled, "portMappings", lambda port: _mapping(port, network))
     return filled
 
 
 def _mapping(port: dict[str, Any], network: Any) -> dict[str, Any]:
-    filled = {"protocol": "tcp"} | port  # 4
+    filled = {"protocol": "tcp"} | port
     if filled.get("hostPort") == 0:
         del filled["hostPort"]
     if network in ("awsvpc", "host") and "containerPort" in filled:
@@ -190,7 +191,7 @@ def _mapping(port: dict[str, Any], network: Any) -> dict[str, Any]:
 
 def _volume(one: dict[str, Any]) -> dict[str, Any]:
     if _structure(one.get("host")).get("sourcePath") == "":
-        del one["host"]  # 14: the engine chooses the place, as without a host
+        del one["host"]  # the engine chooses the place, as without a host
     if isinstance(efs := one.get("efsVolumeConfiguration"), Mapping):
         efs = {"transitEncryption": "DISABLED", **efs}
         _merge(efs, "authorizationConfig", {"iam": "DISABLED"})
@@ -207,7 +208,7 @@ def _tidy(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: item for key, item in map(_field, _fields(value).items()) if item is not None} or None
     if isinstance(value, list | tuple):
-        return [item for item in map(_tidy, value) if item is not None] or None  # 5, 6
+        return [item for item in map(_tidy, value) if item is not None] or None
     return value
 
 
@@ -229,7 +230,7 @@ def _field(field: tuple[str, Any]) -> tuple[str, Any]:
 
 
 def _pairs(name: str, value: str, given: Any) -> Keyed | None:
-    """NAME → VALUE; an item with further fields, or a namesake, stays whole; one without a value is dropped, as ECS does (7)."""
+    """NAME → VALUE; an item with further fields, or a namesake, stays whole; one without a value is dropped, as ECS does."""
     if isinstance(given, Mapping):
         items = [
             item if isinstance(item, Mapping) else {name: key, value: item} for key, item in given.items()
@@ -264,7 +265,7 @@ def _untidy(field: str, value: Any) -> Any:
 
 
 def _fields(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Rule 10: `ContainerDefinitions` is `containerDefinitions`."""
+    """The API's spelling of fields: `ContainerDefinitions`, as CloudFormation has it, is `containerDefinitions`."""
     return {
         _SPELLINGS.get(str(key), str(key)[:1].lower() + str(key)[1:]): item for key, item in value.items()
     }
