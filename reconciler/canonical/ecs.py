@@ -112,6 +112,9 @@ _FALSE: Final = frozenset(  # absent and false are the same, and Describe answer
     }
 )
 
+_UNSAID: Final = {"stopTimeout": 30, "versionConsistency": "enabled"}
+"""Defaults of a container that Describe may answer, or leave out, where they were not given."""
+
 
 def canonical(body: Mapping[str, Any], ignored_tags: Iterable[str] = ()) -> dict[str, Any]:
     """The canonical spec of a task definition; of a canonical spec, itself.
@@ -145,6 +148,13 @@ def canonical(body: Mapping[str, Any], ignored_tags: Iterable[str] = ()) -> dict
 def to_api(spec: Mapping[str, Any]) -> dict[str, Any]:
     """RegisterTaskDefinition's parameters for a canonical spec: `canonical(to_api(spec)) == spec`."""
     api: dict[str, Any] = _untidy("", spec)
+    for container in _list(api.get("containerDefinitions")):
+        for (
+            field,
+            default,
+        ) in _UNSAID.items():  # said aloud they would overrule what an EC2 agent is configured to
+            if _structure(container).get(field) == default:
+                del container[field]
     if "tags" in spec:
         api["tags"] = [{"key": key, "value": value} for key, value in spec["tags"].items()]
     return api
@@ -170,8 +180,7 @@ def _container(one: dict[str, Any], network: Any) -> dict[str, Any]:
     for field in ("cpu", "memory", "memoryReservation"):
         if isinstance(one.get(field), str) and one[field].isdecimal():
             one[field] = int(one[field])
-    # Describe may answer these, or leave them out, where they were not given
-    filled = {"essential": True, "stopTimeout": 30, "versionConsistency": "enabled"} | one
+    filled = {"essential": True, **_UNSAID} | one
     if _structure(filled.get("healthCheck")).get("command"):
         _merge(filled, "healthCheck", {"interval": 30, "timeout": 5, "retries": 3})
     if "restartPolicy" in filled:
