@@ -1,6 +1,10 @@
-"""No test here opens a socket to anything but itself."""
+"""No test here opens a socket, and none depends on how fast the machine is."""
 
+import hypothesis
 import pytest_socket
+
+hypothesis.settings.register_profile("bunnies", deadline=None)  # the first call may import a library
+hypothesis.settings.load_profile("bunnies")
 
 
 def pytest_runtest_setup() -> None:
