@@ -11,20 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 def cycles(edges: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
     """One cycle of every strongly connected part, as a path whose end leads back to its start."""
+    order = {address: number for number, address in enumerate(edges)}
     for part in _parts(edges):
-        if len(part) > 1 or part[0] in edges.get(part[0], ()):
-            yield _cycle(part, edges)
+        if len(part) > 1 or part[0] in edges[part[0]]:
+            yield _cycle(min(part, key=order.__getitem__), set(part), edges)
 
 
-def _cycle(part: list[str], edges: Mapping[str, Sequence[str]]) -> list[str]:
-    members = set(part)
-    order = list(edges)
-    path = [min(members, key=order.index)]
+def _cycle(start: str, members: set[str], edges: Mapping[str, Sequence[str]]) -> list[str]:
+    path = {start: 0}
+    address = start
     while True:
-        following = next(address for address in edges[path[-1]] if address in members)
-        if following in path:
-            return path[path.index(following) :]
-        path.append(following)
+        address = next(other for other in edges[address] if other in members)
+        if address in path:
+            return list(path)[path[address] :]
+        path[address] = len(path)
 
 
 def _parts(edges: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:

@@ -230,7 +230,7 @@ class _Builder:
         elif isinstance(event, events.ScalarEvent):
             if event.anchor is not None:
                 self.anchors[event.anchor] = Node(event.value, self.source(event))
-            return event.value, event.value == "<<" and event.style in (None, "")
+            return self.text(event), event.value == "<<" and event.style in (None, "")
         else:
             self.node(event, stream, depth + 1, False)
         raise _RefusedError(
@@ -250,7 +250,7 @@ class _Builder:
         return nodes
 
     def scalar(self, event: Any, tag: str) -> Any:
-        text: str = event.value
+        text = self.text(event)
         if tag in ("", "!raw"):
             return text if event.style not in (None, "") else self.plain(event, text)
         if tag in ("!", _STR):
@@ -262,6 +262,19 @@ class _Builder:
         elif not isinstance(value, kinds[tag]) or (isinstance(value, bool) and tag != _BOOL):  # type: ignore[arg-type]
             self.report(self.source(event), f"{text!r} is not what its tag says. Leave the tag out.")
         return value
+
+    def text(self, event: Any) -> str:
+        """The scalar's text; JSON's pairs of surrogates (\\ud83d\\udc30) become the character that they stand for."""
+        text: str = event.value
+        if event.style != '"' or not _SURROGATE.search(text):
+            return text
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self.report(
+                self.source(event), "half of a surrogate pair is no character. Write the character itself."
+            )
+            return ""
 
     def plain(self, event: Any, text: str) -> Any:
         value = plain_scalar(text)
@@ -285,6 +298,7 @@ _PREFIX = "tag:yaml.org,2002:"
 _STR, _INT, _FLOAT, _BOOL, _NULL, _SEQ, _MAP = (
     _PREFIX + name for name in ("str", "int", "float", "bool", "null", "seq", "map")
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
