@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "local": "places",
     "shim": "places",
     "schema": "places",
+    "iam-policy": "check",
 }
 
 INTERRUPTED: Final = 130
@@ -48,7 +49,9 @@ class _Lazy(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command: click.Command = getattr(importlib.import_module(f"reconciler.cli.{module}"), cmd_name)
+        command: click.Command = getattr(
+            importlib.import_module(f"reconciler.cli.{module}"), cmd_name.replace("-", "_")
+        )
         return command
 
 
@@ -81,11 +84,11 @@ def run(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001  no traceback reaches a user
-        return _refused(error)
+        return refused(error)
     return code if isinstance(code, int) else 0
 
 
-def _refused(error: Exception) -> int:
+def refused(error: Exception) -> int:
     """Say what is wrong in words; the exit code that goes with it."""
     if isinstance(error, ManifestError):
         count = len(error.problems)

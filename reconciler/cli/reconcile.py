@@ -116,7 +116,7 @@ def apply(common: Common, *, yes: bool, wait: bool, prune: bool, allow_deletes: 
     terminal.talk(text.recap(told, cached))
     for decision in progress.failed:
         terminal.talk(text.failure(decision))
-    return _exit_code(told, progress, wait=wait)
+    return exit_code(told, progress, wait=wait)
 
 
 def _carry_out(
@@ -145,7 +145,7 @@ def _drain(stream: Generator[Outcome, None, T], tell: Callable[[Outcome], None])
             return value
 
 
-def _exit_code(told: list[Outcome], progress: Progress, *, wait: bool) -> int:
+def exit_code(told: list[Outcome], progress: Progress, *, wait: bool) -> int:
     """Applied in part (3) wins over an error (1), and both over a failed job (7)."""
     ended = [outcome for outcome in told if outcome.action != "finish"]
     if any(outcome.status in (Status.FAILED, Status.SKIPPED) for outcome in ended):

@@ -1,0 +1,106 @@
+"""The command line: what it says and how it leaves, without AWS."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler import cli
+from reconciler.cli import reconcile
+from reconciler.model import Decision, Job, JobDecision, Outcome, Status
+from reconciler.step import Progress
+
+SETTINGS = "kind: Settings\nname: lab\nregion: us-east-1\ncluster: lab\nbucket: lab-bucket\n"
+
+
+def test_the_version_needs_neither_boto3_nor_docker_nor_rich() -> None:
+    code = (
+        "import sys; from reconciler import cli; assert cli.run(['--version']) == 0; "
+        "print(sorted({'boto3', 'botocore', 'docker', 'rich', 'jinja2', 'ruamel', 'jsonschema', 'deepdiff'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"bunnies \d+\.\d+\.\d+\n\[\]\n", done.stdout)
+
+
+@pytest.mark.parametrize(
+    "command", ["validate", "plan", "apply", "status", "outputs", "get", "logs", "stop", "retry"]
+)
+def test_every_command_has_help_that_ends_well(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--vars FILE" in shown
+    assert "Usage: bunnies" in shown
+
+
+@pytest.mark.parametrize(
+    "words", [["frob"], ["plan", "--frob"], ["plan", "-e", "novalue"], ["logs"], ["schema", "Nope"]]
+)
+def test_wrong_usage_is_exit_1(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(words) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_mistakes_in_manifests_are_told_with_their_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yaml").write_text(SETTINGS + "---\nkind: Repository\nname: rr\ncolour: red\n")
+    (tmp_path / "b.yaml").write_text("kind: Image\nname: i\nfrom: x\nrepository: nope\n")
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["validate"]) == 1
+    told = capsys.readouterr().err
+    assert re.search(r"^a\.yaml:9:\d+: repository/rr: .*colour", told, re.MULTILINE)
+    assert re.search(r"^b\.yaml:4:\d+: image/i: .*nope", told, re.MULTILINE)
+    assert told.endswith("2 problems in the manifests\n")
+
+
+def test_manifests_in_order_are_valid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yaml").write_text(SETTINGS + "---\nkind: Repository\nname: rr\n")
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["validate"]) == 0
+    assert capsys.readouterr().err == "valid: 1 manifest of owner lab\n"
+
+
+def test_a_defect_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("BUNNIES_TRACEBACK", raising=False)
+    assert cli.refused(ZeroDivisionError("division by zero")) == 1
+    assert "this is a defect in bunnies: ZeroDivisionError" in capsys.readouterr().err
+    monkeypatch.setenv("BUNNIES_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.refused(ZeroDivisionError())
+
+
+def outcome(status: Status, action: str = "create") -> Outcome:
+    return Outcome("repository/r", action, status)
+
+
+FAILED_JOB = Progress(decisions=(JobDecision(Job("job/j", "0" * 64, {}, {}), Decision.FAILED, "", 1),))
+
+
+@pytest.mark.parametrize(
+    ("told", "progress", "wait", "code"),
+    [
+        ([outcome(Status.CHANGED)], Progress(), True, 0),
+        ([outcome(Status.CHANGED), outcome(Status.FAILED)], Progress(), True, 3),
+        ([outcome(Status.UNCHANGED), outcome(Status.FAILED)], Progress(), True, 1),
+        ([outcome(Status.LAUNCHED), outcome(Status.FAILED, "finish")], FAILED_JOB, True, 7),
+        ([outcome(Status.LAUNCHED), outcome(Status.FAILED, "finish")], FAILED_JOB, False, 0),
+        ([outcome(Status.CHANGED), outcome(Status.SKIPPED)], FAILED_JOB, True, 3),
+        ([outcome(Status.FAILED)], FAILED_JOB, True, 1),
+        (
+            [outcome(Status.LAUNCHED), outcome(Status.FAILED, "finish"), outcome(Status.SUCCEEDED, "finish")],
+            Progress(),
+            True,
+            0,
+        ),
+    ],
+)
+def test_exit_code_of_an_apply(told: list[Outcome], progress: Progress, wait: bool, code: int) -> None:
+    assert reconcile.exit_code(told, progress, wait=wait) == code
