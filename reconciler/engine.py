@@ -111,7 +111,8 @@ class Engine:
     ) -> str:
         """Build a tar of a context; the new image's id. `options`: args, target, labels. Raises EngineError."""
         wanted = options or {}
-        found = ""
+        found = failure = ""
+        tail: list[str] = []
         with _translated(dockerfile):
             events = self._client.api.build(
                 fileobj=context,
@@ -125,15 +126,15 @@ class Engine:
                 forcerm=True,
                 decode=True,
             )
-            tail: list[str] = []
             for event in events:
-                if "error" in event:
-                    last = "\n".join(tail[-12:])
-                    raise errors.EngineError(f"the build of {dockerfile} failed: {event['error']}\n{last}")
+                failure = event.get("error", failure)
                 found = event.get("aux", {}).get("ID", found)
                 for line in filter(None, event.get("stream", "").splitlines()):
                     tail.append(line)
                     tell(line)
+        if failure:
+            last = "\n".join(tail[-12:])
+            raise errors.EngineError(f"the build of {dockerfile} failed: {failure}\n{last}")
         if not found:
             raise errors.EngineError(f"the build of {dockerfile} ended without an image")
         return found
@@ -207,7 +208,7 @@ class Engine:
         with _translated(label):
             found = self._client.api.containers(all=True, filters={"label": label})
         for container in found:
-            with contextlib.suppress(docker.errors.NotFound), _translated(container["Id"]):
+            with _translated(container["Id"]), contextlib.suppress(docker.errors.NotFound):
                 self._client.api.remove_container(container["Id"], force=True, v=True)
         return len(found)
 
@@ -308,10 +309,9 @@ def _follow(
 ) -> str | None:
     """Tell how many layers are there as they arrive; the digest where the engine says one."""
     layers: dict[str, bool] = {}
-    digest = None
-    for event in events:
-        if "error" in event:
-            raise errors.EngineError(f"{title} failed: {event['error']}")
+    digest = failure = None
+    for event in events:  # to the end, after a failure too: that gives the connection back
+        failure = event.get("error", failure)
         digest = (event.get("aux") or {}).get("Digest", digest)
         status, layer = event.get("status", ""), event.get("id")
         if not layer or "progressDetail" not in event:
@@ -321,6 +321,8 @@ def _follow(
             layers[layer] = True
             tell(f"{title}: {sum(layers.values())} of {len(layers)} layers")
         layers.setdefault(layer, False)
+    if failure:
+        raise errors.EngineError(f"{title} failed: {failure}")
     return digest
 
 

@@ -186,7 +186,13 @@ def _digests(world: World, repository: str, tags: Sequence[str]) -> dict[str, st
     for start in range(0, len(wanted), BATCH):
         ids = [{"imageTag": tag} for tag in wanted[start : start + BATCH]]
         try:
-            answer = world.aws.call("ecr", "BatchGetImage", repositoryName=repository, imageIds=ids)
+            answer = world.aws.call(
+                "ecr",
+                "BatchGetImage",
+                repositoryName=repository,
+                imageIds=ids,
+                acceptedMediaTypes=list(registry.MANIFESTS),
+            )
         except errors.AwsError as error:
             if error.code == "RepositoryNotFoundException":
                 return None
