@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.schema.fields import FORMS, JOB_FIELDS, KINDS, Schema
+from reconciler.schema.own_fields import FORMS, JOB_FIELDS, KINDS, Schema
 
 TEMPLATE: Schema = {"$ref": "#/$defs/template"}
 _NOT_OURS_TO_GIVE = {
