@@ -130,7 +130,10 @@ def _leave_with(ended: Mapping[str, Any], error: ShimError | None) -> int:
 
 
 def _upload_logs(store: s3.Store, folder: str | None, url: str) -> None:
+    """Logs that cannot be written are told on stderr: they must not cost the result."""
     for name in _LOGS if folder else ():
         path = os.path.join(str(folder), name)
-        if os.path.exists(path):
+        try:
             store.upload(path, os.path.getsize(path), url + name)
+        except (ShimError, OSError) as error:
+            events.tell("log lost", name=name, message=str(error))

@@ -97,7 +97,17 @@ def _close(
         return int(messages["exit"])
     if ended.stopped_by and not stopped:  # stopped while uploading, and it did not end in time
         return _close(supervisor, state, told | {"stopped_by": ended.stopped_by}, environ)
+    if (
+        "error" not in told and not stopped
+    ):  # it crashed, or the kernel took it: a result without outputs is still due
+        crashed = ["infrastructure", f"uploading ended with {ended.exit_code}."]
+        return _close(supervisor, state, told | {"error": crashed}, environ)
     return errors.EXIT_CODES["infrastructure"]
+
+
+def _own_openssl() -> None:
+    """In a child of ours: the image's openssl.cnf may name providers that the layer's libcrypto does not have."""
+    os.environ["OPENSSL_CONF"] = "/dev/null"
 
 
 def _work(

@@ -6,6 +6,7 @@ Must not: follow a symbolic link out of the folder.
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -68,11 +69,16 @@ def _files(output: Output, folder: str) -> Iterator[Found]:
 
 def _tree(output: Output, folder: str) -> Iterator[Found]:
     top = os.path.join(folder, output.path)
-    for here, folders, names in os.walk(top):
+    for here, folders, names in os.walk(top, onerror=_unreadable):
         folders.sort()
         for name in sorted(names + [name for name in folders if os.path.islink(os.path.join(here, name))]):
             within = os.path.relpath(os.path.join(here, name), top)
             yield _found(folder, os.path.join(output.path, within), within)
+
+
+def _unreadable(error: OSError) -> None:
+    if error.errno != errno.ENOENT:  # a folder that is missing is told by its name, as missing
+        raise ShimError("output", f"{error.filename} cannot be read: {error.strerror}.") from error
 
 
 def _found(folder: str, place: str, path: str) -> Found:

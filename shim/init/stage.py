@@ -7,6 +7,7 @@ Must not: start the command, or write anything but started.json and, where it fa
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import time
@@ -40,12 +41,13 @@ def prepare(url: str, entrypoint: list[str], environ: Mapping[str, str], tell: T
     try:
         tell({"run": _ready(data, entrypoint, environ, store)})
     except (ShimError, OSError) as error:
-        problem = (
-            error
-            if isinstance(error, ShimError)
-            else ShimError("infrastructure", f"preparing failed: {error}")
-        )
+        problem = error if isinstance(error, ShimError) else _system(error)
         tell({"error": [problem.kind, str(problem)]})
+
+
+def _system(error: OSError) -> ShimError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return ShimError("disk" if full else "infrastructure", f"preparing failed: {error}.")
 
 
 def _region(environ: Mapping[str, str], task: Mapping[str, str]) -> str:

@@ -106,13 +106,11 @@ def bucket(s3_endpoint: str) -> Iterator[Bucket]:
 
 
 @pytest.fixture
-def job(shim_run: Callable[..., Any], bucket: Bucket, s3_endpoint: str) -> Callable[..., Any]:
-    """Writes a job spec and starts a container on it."""
+def spec(bucket: Bucket) -> Callable[[dict[str, Any]], None]:
+    """Writes a job spec to attempt/jobspec.json, with what every spec needs filled in."""
 
-    def start(
-        body: dict[str, Any], options: dict[str, Any] | None = None, command: list[str] | None = None
-    ) -> Any:
-        spec = {
+    def write(body: dict[str, Any]) -> None:
+        whole = {
             "version": 1,
             "job_id": "0" * 64,
             "attempt": 1,
@@ -127,13 +125,29 @@ def job(shim_run: Callable[..., Any], bucket: Bucket, s3_endpoint: str) -> Calla
             "outputs": {},
             **body,
         }
-        bucket.put("attempt/jobspec.json", json.dumps(spec).encode())
+        bucket.put("attempt/jobspec.json", json.dumps(whole).encode())
+
+    return write
+
+
+@pytest.fixture
+def job(shim_run: Callable[..., Any], spec: Callable[..., None], s3_endpoint: str) -> Callable[..., Any]:
+    """Writes a job spec and starts a container on it; `extra` is more of its environment."""
+
+    def start(
+        body: dict[str, Any],
+        options: dict[str, Any] | None = None,
+        command: list[str] | None = None,
+        extra: dict[str, str] | None = None,
+    ) -> Any:
+        spec(body)
         environment = {
             "JOBSPEC": f"s3://{BUCKET}/attempt/jobspec.json",
             "AWS_ENDPOINT_URL": s3_endpoint,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": "us-east-1",
+            **(extra or {}),
         }
         return shim_run(command or [], environment=environment, **(options or {}))
 
