@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from reconciler import attempts, errors, launch, tasks
+from reconciler import attempts, launch, tasks
 from reconciler.attempts import Actor, Reason
 from reconciler.model import JobRecord, Outcome, Status
 
@@ -54,10 +54,7 @@ def retry(actor: Actor, addresses: Iterable[str]) -> Iterator[Outcome]:
 
 
 def _records(actor: Actor, addresses: Iterable[str]) -> Iterator[tuple[str, JobRecord]]:
-    for under in addresses:
-        newest = {address: found[-1].job_id for address, found in actor.ledger.meanings(under).items()}
-        if not newest:
-            raise errors.BunniesError(f"{under} never ran. `bunnies status` lists the jobs that did.")
-        records = actor.ledger.records(newest.values())
-        for address, job_id in newest.items():
-            yield address, records[job_id]
+    newest = actor.ledger.newest(addresses)
+    records = actor.ledger.records(newest.values())
+    for address, job_id in newest.items():
+        yield address, records[job_id]

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from reconciler import aws as aws_
+from reconciler import errors
 from reconciler.canonical import job
 from reconciler.clock import Clock
 from reconciler.documents import Documents, Listed, Written
@@ -153,6 +154,21 @@ class Ledger:
             if under in ("job", address) or address.startswith(f"{under}/"):
                 found[address].append(meaning)
         return {address: sorted(meanings) for address, meanings in sorted(found.items())}
+
+    def newest(self, wanted: Iterable[str]) -> dict[str, str]:
+        """The newest job of each address at or below one of `wanted` (`job/NAME`: all its elements).
+
+        Raises BunniesError for one that never ran.
+        """
+        asked = list(wanted)
+        known = self.meanings(asked[0] if len(asked) == 1 else "job")
+        found: dict[str, str] = {}
+        for under in asked:
+            below = [address for address in known if address == under or address.startswith(f"{under}/")]
+            if not below:
+                raise errors.BunniesError(f"{under} never ran. `bunnies status` lists the jobs that did.")
+            found |= {address: known[address][-1].job_id for address in below}
+        return found
 
     def history(self, addresses: Iterable[str]) -> dict[str, tuple[str, Mapping[str, Any]]]:
         """The newest job of each address that has one, and its identity's components ({} where they are gone)."""

@@ -59,16 +59,13 @@ def outputs(ledger: Ledger, addresses: Iterable[str]) -> dict[str, Files]:
 
     Raises BunniesError for an address that never ran.
     """
-    found: dict[str, Files] = {}
-    for under in addresses:
-        newest = {address: meanings[-1].job_id for address, meanings in ledger.meanings(under).items()}
-        if not newest:
-            raise _unknown(under)
-        records = ledger.records(newest.values())
-        for address, job_id in newest.items():
-            if result := attempts.succeeded(records[job_id]):
-                found[address] = result.get("outputs") or {}
-    return found
+    newest = ledger.newest(addresses)
+    records = ledger.records(newest.values())
+    return {
+        address: result.get("outputs") or {}
+        for address, job_id in newest.items()
+        if (result := attempts.succeeded(records[job_id]))
+    }
 
 
 def get(ledger: Ledger, what: str, destination: Path) -> Iterator[Path]:
@@ -130,10 +127,6 @@ def _row(address: str, record: JobRecord, now: datetime) -> Row:
     )
 
 
-def _unknown(address: str) -> errors.BunniesError:
-    return errors.BunniesError(f"{address} never ran. `bunnies status` lists the jobs that did.")
-
-
 def _chosen(found: Mapping[str, Files], name: str) -> Iterator[tuple[PurePosixPath, Mapping[str, Any]]]:
     """Each file with its path below the destination."""
     for address, made in found.items():
@@ -161,10 +154,11 @@ def _download(ledger: Ledger, url: str, target: Path) -> None:
 
 
 def _attempt(ledger: Ledger, address: str, number: int | None) -> tuple[Attempt, str]:
-    meanings = ledger.meanings(address).get(address)
-    if not meanings:
-        raise _unknown(address)
-    job_id = meanings[-1].job_id
+    newest = ledger.newest([address])
+    if address not in newest:
+        elements = ", ".join(list(newest)[:3])
+        raise errors.BunniesError(f"{address} has several elements: name one, as {elements}.")
+    job_id = newest[address]
     all_ = ledger.records([job_id])[job_id].attempts
     for attempt in reversed(all_):
         if number in (None, attempt.number):
@@ -196,7 +190,9 @@ def _from_cloudwatch(ledger: Ledger, job_id: str, attempt: Attempt, *, follow: b
 
 def _events(aws: aws_.Aws, place: tuple[str, str], token: str | None) -> dict[str, Any]:
     """A page of events; an empty one where the stream is not there yet."""
-    more: dict[str, Any] = {"nextToken": token} if token else {"startFromHead": True}
+    more: dict[str, Any] = {"startFromHead": True}  # a forward token asks for it too
+    if token:
+        more["nextToken"] = token
     try:
         return aws.call("logs", "GetLogEvents", logGroupName=place[0], logStreamName=place[1], **more)
     except errors.AwsError as error:

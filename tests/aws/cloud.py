@@ -152,6 +152,7 @@ class Time:
 
     def pass_(self, **how: float) -> None:
         self.now += timedelta(**how)
+        assert self.now < datetime(2026, 2, 3, tzinfo=UTC), "something waits for ever"
 
 
 def _absent(*_: Any) -> Any:
