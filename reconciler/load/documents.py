@@ -59,7 +59,7 @@ def _document(node: Node, problems: Problems) -> Document | None:
     if kind not in KINDS:
         what = (
             words.unknown(kind, KINDS, "kind")
-            if isinstance(kind, str)
+            if isinstance(kind, str) and kind.strip()
             else f"kind must be one of {', '.join(KINDS)}. Write one."
         )
         problems.at(entry.node.source, what)

@@ -16,6 +16,7 @@ from reconciler.load.draft import Document, Draft, Places, Problems, Verbatim, c
 from reconciler.load.fill import FAILED, fill
 from reconciler.load.tree import Node
 from reconciler.model import Source
+from reconciler.schema import words
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=-]{0,99}")
 _HOW_KEY = "a letter or digit, then letters, digits and . _ + = -, 100 at most"
@@ -36,7 +37,9 @@ def drafts(document: Document, names: Mapping[str, Any], problems: Problems) -> 
         elif name is not FAILED:
             source = document.node.value["name"].node.source
             problems.add(
-                source, document.address, f'{name!r} is not text. Write the name in quotes: "{name}".'
+                source,
+                document.address,
+                f"{words.shown(name)} is not text. Write a name, in quotes where it looks like a number.",
             )
         return
     if document.kind != "Job" or "foreach" not in document.node.value:

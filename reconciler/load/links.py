@@ -50,12 +50,7 @@ def _container(draft: Draft, definition: Draft | None, problems: Problems) -> No
         if len(essential) == 1 and isinstance(essential[0], str):
             draft.body["container"] = essential[0]
             return
-        names = ", ".join(str(one) for one in essential)
-        draft.wrong(
-            problems,
-            f"{definition.address} has {len(essential)} essential containers. Write `container:` and one of {names}.",
-            "taskDefinition",
-        )
+        draft.wrong(problems, _choice(definition, [str(one) for one in essential]), "taskDefinition")
     elif name not in [one.get("name") for one in containers]:
         names_ = [str(one.get("name")) for one in containers]
         draft.wrong(problems, words.unknown(name, names_, f"container of {definition.address}"), "container")
@@ -65,6 +60,13 @@ def _container(draft: Draft, definition: Draft | None, problems: Problems) -> No
             f"the container {name} is not essential, so the task would not end with it. Name an essential one.",
             "container",
         )
+
+
+def _choice(definition: Draft, essential: list[str]) -> str:
+    if not essential:
+        return f"{definition.address} has no essential container. Make one of its containers essential."
+    names = ", ".join(essential)
+    return f"{definition.address} has {len(essential)} essential containers. Write `container:` and one of {names}."
 
 
 def _publish(draft: Draft, published: dict[str, str], problems: Problems) -> None:

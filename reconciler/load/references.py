@@ -82,6 +82,7 @@ def _resolve(draft: Draft, manifests: _Set, problems: Problems) -> None:
     for name, value in draft.body.items():
         if draft.kind == "Job" and name == "inputs":
             for input_name, wish in value.items():
+                wish["as"] = None if wish["as"] is None else unescape(wish["as"])
                 wish["from"] = _source(draft, wish["from"], ("inputs", input_name), manifests, problems)
         elif draft.kind == "Job" and name == "after":
             draft.body[name] = list(_after(draft, value, manifests, problems))

@@ -14,6 +14,7 @@ from reconciler import model, schema
 from reconciler.load import files, tree
 from reconciler.load.draft import Document, Problems
 from reconciler.load.fill import fill, verbatim
+from reconciler.load.tree import Node
 from reconciler.model import Source
 
 GUARDS = {"maxDeletePercent": 30, "maxRuns": 9000, "requireDigest": False}
@@ -25,22 +26,26 @@ def names(
     """What templates may use; later sources replace top-level names of earlier ones."""
     found: dict[str, Any] = {}
     entry = settings.node.value.get("vars") if settings else None
-    if entry is not None and isinstance(entry.node.value, dict):
-        found |= _plain(verbatim(entry.node))
+    if entry is not None:
+        found |= _vars(entry.node, problems)
     for path in vars_files:
         found |= _vars_file(path, problems)
-    found |= variables
-    for name in found:
-        if not name.isidentifier() or name == "item":
-            source = (
-                entry.node.value[name].source
-                if entry and name in entry.node.value
-                else Source(f"-e {name}", 1, 1)
-            )
-            problems.at(
-                source, f"{name!r} cannot be a variable. Write letters, digits and _, and not `item`."
-            )
-    return found
+    for name in variables:
+        _check_name(name, Source("-e", 1, 1), problems)
+    return found | dict(variables)
+
+
+def _vars(node: Node, problems: Problems) -> dict[str, Any]:
+    if not isinstance(node.value, dict):
+        return {}
+    for name, entry in node.value.items():
+        _check_name(name, entry.source, problems)
+    return dict(_plain(verbatim(node)))
+
+
+def _check_name(name: str, source: Source, problems: Problems) -> None:
+    if not name.isidentifier() or name == "item":
+        problems.at(source, f"{name!r} cannot be a variable. Write letters, digits and _, and not `item`.")
 
 
 def _plain(value: Any) -> Any:
@@ -61,7 +66,7 @@ def _vars_file(path: Path, problems: Problems) -> dict[str, Any]:
     if len(nodes) > 1 or (nodes and not isinstance(nodes[0].value, dict)):
         problems.at(nodes[-1].source, "a --vars file is one mapping. Write `name: value` lines.")
         return {}
-    return dict(_plain(verbatim(nodes[0]))) if nodes else {}
+    return _vars(nodes[0], problems) if nodes else {}
 
 
 def one(documents: Sequence[Document], problems: Problems, start: Source) -> Document | None:

@@ -78,12 +78,17 @@ def outcome(given: dict[str, Any]) -> dict[str, Any]:
     write(Path(), given["files"])
     paths = [Path(path) for path in given.get("paths", ["."])]
     try:
-        found = load.load(paths, (), given.get("variables", {}))
+        found = load.load(paths, [Path(path) for path in given.get("vars", ())], given.get("variables", {}))
     except ManifestError as error:
         return {"errors": [str(problem) for problem in error.problems]}
     wanted = given.get("expect", {})
     ours = [one for one in found.manifests if one.source.file != "0.yaml"]
-    return {"expect": {one.address: {name: plain(one.body.get(name)) for name in wanted.get(one.address, ())} for one in ours}}
+    return {
+        "expect": {
+            one.address: {name: plain(one.body.get(name)) for name in wanted.get(one.address, ())}
+            for one in ours
+        }
+    }
 
 
 @pytest.mark.parametrize("path", sorted(CASES.glob("*.yaml")), ids=lambda path: path.stem)
