@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from moto import mock_aws
 
-from reconciler import attempts, decide, launch
+from reconciler import attempts, control, decide, launch
 from reconciler.errors import AwsError, BunniesError
 from reconciler.model import Status
 from tests.aws import cloud
@@ -261,3 +265,47 @@ def test_a_job_whose_task_definition_is_not_there_does_not_start(bench: Bench) -
     assert outcomes == []
     assert not progress.active
     assert [decision.decision for decision in progress.decisions] == ["BLOCKED"]
+
+
+REFUSED = [*CLEAN[:-1], "PutObject", "PutObject"]  # the tombstone, the result
+
+
+@pytest.mark.parametrize("number", range(1, len(REFUSED) + 1))
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_crash_at_any_call_of_a_refused_launch_ends_in_one_success_and_one_task(
+    bench: Bench, when: str, number: int
+) -> None:
+    bench.cloud.answers = [DENIED]
+    bench.cloud.faults = Faults.at(when, number, cloud.crash)
+    with contextlib.suppress(cloud.Crash):  # after RunTask there is none: its answer is an error
+        bench.step(a_job())
+    assert len(bench.cloud.faults.made) == (len(REFUSED) if (when, number) == ("after", 9) else number)
+    bench.cloud.faults = Faults()
+    bench.until_done(a_job())
+    assert bench.ends() in (["succeeded"], ["lost", "succeeded"])
+    assert len(bench.cloud.started) == 1
+
+
+def schema(name: str) -> Draft202012Validator:
+    text = (Path(__file__).parents[2] / "schemas" / f"{name}.schema.json").read_text("utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+def test_the_job_spec_keeps_to_its_schema(bench: Bench) -> None:
+    bench.step(a_job())
+    schema("jobspec").validate(bench.jobspec(bench.cloud.started[0]))
+
+
+@pytest.mark.parametrize("how", ["refused", "stopped", "memory"])
+def test_results_that_we_write_keep_to_the_schema_of_results(bench: Bench, how: str) -> None:
+    bench.cloud.answers = [DENIED] if how == "refused" else []
+    bench.step(a_job())
+    if how == "stopped":
+        list(control.stop(bench.actor(), ["job/align/s1"]))
+    if how == "memory":
+        containers = [{"name": "aligner", "reason": "OutOfMemoryError: killed"}]
+        bench.cloud.stop(bench.cloud.started[0], bench.time.clock(), containers=containers)
+        bench.step(a_job())
+    result = bench.attempts()[0].result
+    assert result is not None
+    schema("result").validate(result)
