@@ -1,9 +1,10 @@
 """Manifests: YAML files → a ManifestSet, or every mistake in them at once.
 
-The way: `files` finds and reads; `tree` parses YAML with places; `documents` tells kinds and adds defaults; `settings`
-makes the one Settings and the variables; `expand` fills in `{{ }}`, makes an array's elements (`foreach`, `sheet`) and
-checks them against the schema; `normal` and `job` bring bodies into the form that later stages rely on; `links` and
-`references` (with `arrays`) check names and turn `${…}` into Ref, and `graph` finds cycles.
+The way: `files` finds and reads; `tree` parses YAML with places; `documents` tells kinds and adds defaults, `spelling`
+takes CloudFormation's capitals; `settings` makes the one Settings and the variables; `expand` fills in `{{ }}` (`fill`),
+makes an array's elements (`foreach`, `sheet`) and checks them against the schema; `normal` and `job` (`placeholders`)
+bring bodies into the form that later stages rely on; `links` and `references` (`arrays`) check names and turn `${…}`
+into Ref, and `graph` finds cycles. What they hand on is in `draft`.
 
 Job: all of that, offline. Input: paths, variables. Output: model.ManifestSet, or ManifestError. Must not: reach AWS,
 a registry or an engine. The only package that imports ruamel.yaml (in `tree`).

@@ -18,15 +18,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from reconciler.load import files, normal
+from reconciler.load import files, normal, placeholders
 from reconciler.load.draft import Draft, Problems, Verbatim
-from reconciler.load.references import is_reference, unescape
+from reconciler.load.references import is_reference
 from reconciler.schema import words
 
-TASK = ("threads", "memory_mb", "scratch")
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.*", re.DOTALL)
-# `{input.N}` may not follow a `$`: there it is the shell's
-_PLACEHOLDER = re.compile(r"(?<!\$)\{(input|output|task)(?:\.([^{}\s:]*))?(:list)?\}")
 
 
 def normalise(draft: Draft, problems: Problems) -> None:
@@ -37,7 +34,7 @@ def normalise(draft: Draft, problems: Problems) -> None:
     body["outputs"] = {name: _output(value) for name, value in body.get("outputs", {}).items()}
     _check_inputs(draft, problems)
     _check_outputs(draft, problems)
-    _check_placeholders(draft, problems)
+    placeholders.check(draft, problems)
     body["environment"] = {
         name: value if isinstance(value, str) else str(value)
         for name, value in body.get("environment", {}).items()
@@ -201,45 +198,3 @@ def _outside(path: str) -> str | None:
     if ".." in PurePosixPath(path).parts or path.strip("/") in ("", "."):
         return f"{path} leads out of the job's folder. Write a path below it."
     return None
-
-
-def _check_placeholders(draft: Draft, problems: Problems) -> None:
-    texts: list[tuple[tuple[str | int, ...], str]] = []
-    if isinstance(draft.body.get("script"), str):
-        texts.append((("script",), draft.body["script"]))
-    texts.extend(
-        (("command", index), unescape(word)) for index, word in enumerate(draft.body.get("command", ()))
-    )
-    for path, text in texts:
-        for match in _PLACEHOLDER.finditer(text):
-            if what := _placeholder(draft, *match.groups()):
-                draft.wrong(problems, f"{match[0]}: {what}", *path)
-
-
-def _placeholder(draft: Draft, kind: str, name: str | None, as_list: str | None) -> str | None:
-    """What is wrong with a placeholder, None where nothing is."""
-    if kind == "task":
-        if name is None:
-            return None  # plain text: only {task.NAME} means something
-        return (
-            None
-            if name in TASK and not as_list
-            else f"there are {', '.join(f'{{task.{one}}}' for one in TASK)}. Write one of them."
-        )
-    return _file_placeholder(draft, kind, name, as_list)
-
-
-def _file_placeholder(draft: Draft, kind: str, name: str | None, as_list: str | None) -> str | None:
-    known = draft.body[f"{kind}s"]
-    if as_list and kind == "output":
-        return "only an input can be a :list. Take :list out."
-    if name is None:
-        if len(known) == 1:
-            return None
-        count = f"has {len(known)} {kind}s" if known else f"has no {kind}s"
-        return f"the job {count}. Write {{{kind}.NAME}}" + (
-            f": {', '.join(known)}." if known else f", and NAME below {kind}s."
-        )
-    if name in known or draft.left_out & {(f"{kind}s",), (f"{kind}s", name)}:
-        return None
-    return words.unknown(name, known, f"{kind} of this job")
