@@ -17,6 +17,9 @@ from typing import Any
 from shim.init import events, inputs, machine, outputs, placeholders, result, s3, spec
 from shim.init.errors import ShimError
 
+#: execve refuses a single variable of 128 KiB or more (MAX_ARG_STRLEN).
+_LONGEST_VARIABLE = 120_000
+
 Tell = Callable[[Any], None]
 
 
@@ -136,10 +139,11 @@ def _write(path: str, content: str) -> None:
 def _environment(
     job: spec.JobSpec, environ: Mapping[str, str], values: placeholders.Values
 ) -> dict[str, str]:
-    """The container's, the job's, and the paths: a list's paths one a line."""
+    """The container's, the job's, and the paths: a list's paths one a line, left out where the kernel would refuse it."""
     paths = {}
     for key, value in values.values.items():
         kind, _, name = key.partition(".")
-        if name and kind != "task":
-            paths[f"BUNNIES_{kind.upper()}_{name}"] = value if isinstance(value, str) else "\n".join(value)
+        text = value if isinstance(value, str) else "\n".join(value)
+        if name and kind != "task" and len(text.encode()) < _LONGEST_VARIABLE:
+            paths[f"BUNNIES_{kind.upper()}_{name}"] = text
     return {**environ, **job.environment, **paths}

@@ -104,7 +104,7 @@ class Apt:
         if check and done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise recipe.RecipeError(
-                f"`{shlex.join(command)}` failed: {reason} Look at this machine's apt sources."
+                f"`{shlex.join(command)}` failed: {reason.rstrip('.')}. Look at this machine's apt sources."
             )
         return done.stdout
 

@@ -319,6 +319,24 @@ def test_pid_1_stays_small_while_the_command_runs(job: Start, bucket: Any) -> No
     assert int(bucket.get("attempt/stdout.log").split()[1]) < 16 * 1024
 
 
+def test_a_command_that_wants_too_much_memory_is_told_apart(job: Start, bucket: Any) -> None:
+    options = {"mem_limit": "100m", "memswap_limit": "100m"}
+    assert finished(job({"command": ["tail", "/dev/zero"]}, options)) == 137
+    result = result_of(bucket)
+    assert (result["exit_code"], result["signal"], result["error"]["class"]) == (137, 9, "memory")
+    assert result["oom_killed"]
+    assert result["cgroup"]["memory_limit_bytes"] == 100 * 1024 * 1024
+
+
+def test_thousands_of_inputs_arrive(job: Start, bucket: Any) -> None:
+    one = bucket.put("r/one", b"1")
+    objects = [{**one, "path": f"many/{number:0100d}"} for number in range(1500)]
+    many = {"kind": "list", "path": "many", "objects": objects}
+    command = ["sh", "-c", "wc -l < $1; cat /input/many/* | wc -c", "sh", "{input.many:list}"]
+    assert finished(job({"command": command, "inputs": {"many": many}})) == 0
+    assert bucket.get("attempt/stdout.log").split() == [b"1500", b"1500"]
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 20
     while not condition():
