@@ -145,8 +145,8 @@ def _of_upstream(
             blocked.append(f"{need} is blocked")
         elif state is Decision.RUNNING:
             blocked.append(f"{need} is running")
-        elif state in _STARTS:
-            first.append(need)
+        elif state in _STARTS and _array(need) not in first:
+            first.append(_array(need))  # by the array's name: its elements read alike in a plan
     if blocked:
         return JobDecision(job, Decision.BLOCKED, _few(blocked), decision.attempt)
     first = first or [need for need in job.needs if need in changing]
