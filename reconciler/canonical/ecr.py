@@ -70,12 +70,12 @@ def repository(
 
 def lifecycle_policy(policy: Any) -> dict[str, Any]:
     """Rules by priority, tag lists as sets, empties gone; {} for no policy. `policy` is a mapping or JSON text."""
-    document = _document(policy)
-    given = document.pop("rules", None) or ()
+    rest = document(policy)
+    given = rest.pop("rules", None) or ()
     rules = [_pruned(rule) for rule in (given.values() if isinstance(given, Mapping) else given)]
     found = keyed((string(rule.get("rulePriority")), rule) for rule in rules if rule)
-    rest: dict[str, Any] = _pruned(document)
-    return rest | ({"rules": found} if found else {})
+    kept: dict[str, Any] = _pruned(rest)
+    return kept | ({"rules": found} if found else {})
 
 
 def lifecycle_text(policy: Mapping[str, Any]) -> str:
@@ -89,16 +89,16 @@ def repository_policy(policy: Any, partition: str = "aws") -> dict[str, Any]:
 
     `partition` is the one that a bare account id stands in: aws, aws-cn, aws-us-gov.
     """
-    document = _document(policy)
-    given = document.pop("Statement", None) or ()
+    rest = document(policy)
+    given = rest.pop("Statement", None) or ()
     if isinstance(given, Keyed):
         given = list(given.values())
     items = [given] if isinstance(given, Mapping) else given
     statements = [_statement(item, partition) for item in items if item]
     if not statements:
         return {}
-    document.setdefault("Version", "2008-10-17")  # IAM's default for a document that names none
-    return document | {"Statement": keyed((_name(one), one) for one in statements)}
+    rest.setdefault("Version", "2008-10-17")  # IAM's default for a document that names none
+    return rest | {"Statement": keyed((_name(one), one) for one in statements)}
 
 
 def partition_of(*policies: Any) -> str:
@@ -113,7 +113,8 @@ def partition_in(region: str) -> str:
     return next((name for prefix, name in prefixes.items() if region.startswith(prefix)), "aws")
 
 
-def _document(policy: Any) -> dict[str, Any]:
+def document(policy: Any) -> dict[str, Any]:
+    """A policy, as text or as a mapping, as a mapping of its own; {} for none. ValueError where it is neither."""
     if isinstance(policy, str):
         try:
             policy = json.loads(policy) if policy.strip() else {}

@@ -86,8 +86,8 @@ SETS: Final[dict[str, Callable[[Mapping[str, Any]], Any]]] = {
 }
 """Sets of structures, and their natural key."""
 
-_PLAIN_SETS: Final = frozenset({"requiresCompatibilities", "add", "drop", "permissions", "ignoredExitCodes"})
-_MAPS: Final = frozenset(
+PLAIN_SETS: Final = frozenset({"requiresCompatibilities", "add", "drop", "permissions", "ignoredExitCodes"})
+MAPS: Final = frozenset(
     {"options", "dockerLabels", "driverOpts", "labels"}
 )  # theirs are values, never fields
 _SPELLINGS: Final = {  # CloudFormation's names that are more than the API's with a capital
@@ -225,7 +225,7 @@ def _field(field: tuple[str, Any]) -> tuple[str, Any]:
     key, value = field
     if is_leaf(value):
         return key, value
-    if key in _MAPS and isinstance(value, Mapping):
+    if key in MAPS and isinstance(value, Mapping):
         return key, Keyed((name, string(item)) for name, item in value.items()) or None
     if key in PAIRS and isinstance(value, Mapping | list | tuple):
         return key, _pairs(*PAIRS[key], value)
@@ -233,7 +233,7 @@ def _field(field: tuple[str, Any]) -> tuple[str, Any]:
         items = _tidy(list(value.values()) if isinstance(value, Mapping) else value) or ()
         return key, keyed((str(SETS[key](_structure(item))), item) for item in items) or None
     value = _tidy(value)
-    if key in _PLAIN_SETS and isinstance(value, list):
+    if key in PLAIN_SETS and isinstance(value, list):
         value = sorted(set(value), key=str) if not any(map(is_leaf, value)) else value
     return key, None if key in _FALSE and value is False else value
 
@@ -275,9 +275,12 @@ def _untidy(field: str, value: Any) -> Any:
 
 def _fields(value: Mapping[str, Any]) -> dict[str, Any]:
     """The API's spelling of fields: `ContainerDefinitions`, as CloudFormation has it, is `containerDefinitions`."""
-    return {
-        _SPELLINGS.get(str(key), str(key)[:1].lower() + str(key)[1:]): item for key, item in value.items()
-    }
+    return {camel(str(key)): item for key, item in value.items()}
+
+
+def camel(field: str) -> str:
+    """A field's name as the API writes it, given CloudFormation's or its own."""
+    return _SPELLINGS.get(field, field[:1].lower() + field[1:])
 
 
 def _each(holder: dict[str, Any], field: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -27,10 +27,12 @@ _COMMANDS: Final = {
     "logs": "runs",
     "stop": "runs",
     "retry": "runs",
+    "diff": "compare",
     "bootstrap": "places",
     "local": "places",
     "shim": "places",
     "schema": "places",
+    "verify": "check",
     "iam-policy": "check",
 }
 
