@@ -4,7 +4,7 @@ The way: `files` finds and reads; `tree` parses YAML with places; `documents` te
 takes CloudFormation's capitals; `settings` makes the one Settings and the variables; `expand` fills in `{{ }}` (`fill`),
 makes an array's elements (`foreach`, `sheet`) and checks them against the schema; `normal` and `job` (`placeholders`)
 bring bodies into the form that later stages rely on; `links` and `references` (`arrays`) check names and turn `${…}`
-into Ref, and `graph` finds cycles. What they hand on is in `draft`.
+into Ref, and `graph` finds cycles. What they hand on is in `draft`; `data` reads other files.
 
 Job: all of that, offline. Input: paths, variables. Output: model.ManifestSet, or ManifestError. Must not: reach AWS,
 a registry or an engine. The only package that imports ruamel.yaml (in `tree`).

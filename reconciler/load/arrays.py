@@ -57,7 +57,7 @@ class Named:
 
     def _known(self, key: str) -> str:
         keys = [known for known in self.keys if known is not None]
-        near = words.nearest(key, keys)
+        near = words.nearest(key, keys) if len(keys) > 10 else None
         return f"Did you mean {near}?" if near else words.there_are(keys)
 
     def _matching(self, name: str, which: str) -> list[Draft]:

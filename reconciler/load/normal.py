@@ -7,16 +7,13 @@ Must not: resolve references.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-from reconciler.load import files, tree
+from reconciler.load import data, files
 from reconciler.load.draft import Draft, Problems
-from reconciler.load.fill import verbatim
-from reconciler.model import Source
 
 
 def repository(draft: Draft, problems: Problems) -> None:
@@ -91,25 +88,11 @@ def seconds(value: str | int) -> int:
 def _policy(draft: Draft, field: str, text: str, problems: Problems) -> Any:
     path = path_beside(draft, text, field, "file")
     try:
-        content = files.read(path)
-        found = json.loads(content) if path.suffix == ".json" else _yaml(content, path)
-    except (files.UnreadableError, ValueError, RecursionError) as error:
-        what = (
-            error.told
-            if isinstance(error, files.UnreadableError)
-            else f"{path}: this is not JSON: {error}. Mend the file."
-        )
-        draft.wrong(problems, what, field, "file")
+        found = data.document(path)
+    except files.UnreadableError as error:
+        draft.wrong(problems, error.told, field, "file")
         return {}
     if not isinstance(found, dict) or not found:
         draft.wrong(problems, f"{path}: a policy is a mapping. Mend the file.", field, "file")
         return {}
     return found
-
-
-def _yaml(content: str, path: Path) -> Any:
-    found: list[tuple[Source, str]] = []
-    nodes = tree.parse(content, str(path), lambda source, what: found.append((source, what)))
-    if found:
-        raise files.UnreadableError(*found[0])
-    return verbatim(nodes[0]) if len(nodes) == 1 else None

@@ -114,7 +114,7 @@ def _syntax(problem: str, text: str, source: Source) -> str:
     if "\\t" in problem or line[: source.column].endswith("\t") or re.match(r"\s*\t", line):
         return "a tab cannot indent YAML. Write spaces."
     if "cannot start any token" in problem:
-        return f"{problem.removeprefix('found ')}. Put the value in quotes."
+        return f"{problem.removeprefix('found ').split(' that ')[0]} cannot begin a value. Put the value in quotes."
     known = next((ours for theirs, ours in _SAYINGS if theirs in problem), None)
     return known or f"this is not YAML: {problem}. Check the indentation, quotes and brackets."
 

@@ -68,7 +68,7 @@ def there_are(known: Iterable[str]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The one of `known` that `name` was meant to be, if one is near; case does not count."""
     lower = {entry.lower(): entry for entry in known}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
     return lower[near[0]] if near else None
 
 
