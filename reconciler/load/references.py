@@ -41,14 +41,18 @@ def unescape(text: str) -> str:
 
 
 class _Set:
-    """The manifests by kind and name: a name is known as soon as a document has it, right or wrong."""
+    """The manifests by kind and name: a name is known as soon as a document has it, right or wrong.
 
-    def __init__(self, drafts: Sequence[Draft], known: Mapping[str, set[str]]) -> None:
+    `sound` says that nothing was wrong before: then a name without manifests is an array without elements.
+    """
+
+    def __init__(self, drafts: Sequence[Draft], known: Mapping[str, set[str]], sound: bool) -> None:
         named: dict[tuple[str, str], list[Draft]] = {}
         for draft in drafts:
             named.setdefault((draft.kind, draft.name), []).append(draft)
         self._named = {name: Named(found) for name, found in named.items()}
         self._known = known
+        self.sound = sound
 
     def of(self, kind: str, name: str) -> Named:
         """Those of a name. Raises WrongError."""
@@ -61,7 +65,7 @@ class _Set:
 
 def resolve(drafts: Sequence[Draft], known: Mapping[str, set[str]], problems: Problems) -> None:
     """Resolves everything; `known` has every name of each kind that a document claims."""
-    manifests = _Set(drafts, known)
+    manifests = _Set(drafts, known, sound=not len(problems))
     for draft in drafts:
         _resolve(draft, manifests, problems)
     addresses = {draft.address: draft for draft in drafts if draft.ready}
@@ -159,6 +163,8 @@ def _job(text: str, manifests: _Set) -> Ref | list[Ref]:
         if output not in outputs and not producer.left_out & {("outputs",), ("outputs", output)}:
             raise WrongError(words.unknown(output, outputs, f"output of job/{producer.name}"))
     chosen = producers.choose(match["name"], match["which"])
+    if not chosen and manifests.sound:
+        raise WrongError(f"job/{match['name']} has no elements. Write a foreach that gives some.")
     refs = [Ref(producer.address, f"outputs.{output}") for producer in chosen]
     single = match["which"] is None or (len(chosen) == 1 and chosen[0].key == match["which"])
     return refs[0] if single and refs else refs

@@ -100,3 +100,30 @@ def test_manifests_come_to_what_their_case_says(path: Path, tmp_path: Path) -> N
         assert outcome(given) == {key: given[key] for key in ("errors", "expect") if key in given}
     finally:
         os.chdir(before)
+
+
+def test_path_is_manifests_where_it_is_there_and_else_the_folder_itself(tmp_path: Path) -> None:
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        assert load.default_paths() == [Path()]
+        Path("manifests").mkdir()
+        assert load.default_paths() == [Path("manifests")]
+        assert load.default_paths([Path("x")]) == [Path("x")]
+    finally:
+        os.chdir(before)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.yaml")
+    with pytest.raises(ManifestError, match="not a regular file"):
+        load.load([tmp_path])
+
+
+def test_one_mistake_in_every_element_is_told_once(tmp_path: Path) -> None:
+    rows = "".join(f"s{number}\n" for number in range(500))
+    job = 'kind: Job\nname: j\ntaskDefinition: task\nforeach: {file: s.csv}\nkey: "{{ item.a }}"\ncomand: [x]\nscript: x\n'
+    write(tmp_path, {"0.yaml": PLATFORM, "m.yaml": job, "s.csv": f"a\n{rows}"})
+    with pytest.raises(ManifestError) as raised:
+        load.load([tmp_path])
+    assert len(raised.value.problems) == 1
