@@ -7,11 +7,43 @@ starter do.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 
 import click
 
 from reconciler.cli.options import Common, common
 from reconciler.permissions import COMMANDS, ROLES
+
+
+@click.command()
+@common()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def verify(common: Common, as_json: bool) -> int:
+    """Look at what the manifests stand on, and change nothing; exit 1 if anything would fail.
+
+    The account, cluster, buckets, log groups, roles and who may assume them, secrets and parameters, keys, images,
+    the network's way to the registry, file systems.
+    """
+    from reconciler import verify as stage
+    from reconciler.render.terminal import Terminal
+
+    terminal = Terminal(no_color=common.no_color)
+    manifests = common.load()
+    settings = replace(manifests.settings, account=None)  # another account is a finding here, not an end
+    with terminal.progress():
+        found = stage.verify(common.world(settings, terminal.tell), manifests)
+    counts = {level.value: sum(one.level is level for one in found) for level in stage.Level}
+    if as_json:
+        document = {"summary": counts, "findings": [asdict(one) for one in found]}
+        terminal.raw(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        for finding in found:
+            style = {"ok": "good", "warn": "change", "fail": "bad"}[finding.level]
+            what = f"{finding.what}. {finding.do}" if finding.do else finding.what
+            terminal.out([[(f"{finding.level:<5}", style), (f" {finding.about}: {what}", "")]])
+        talk = f"{counts['ok']} ok, {counts['warn']} to look at, {counts['fail']} that would fail"
+        terminal.talk([(talk, "bad" if counts["fail"] else "good")])
+    return 1 if counts["fail"] else 0
 
 
 @click.command("iam-policy")

@@ -20,6 +20,7 @@ from reconciler.kinds import inputs
 from reconciler.model import Manifest, ManifestSet, Ref, Settings
 
 _ECR: Final = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
+_SECRET_PARTS: Final = 7  # arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME, then :KEY:STAGE:VERSION
 _FEW: Final = 3  # keys of one folder that are named one by one
 _MOST: Final = 40  # patterns for one bucket: a managed policy has at most 6,144 characters
 
@@ -105,6 +106,28 @@ class Ground:
                 found.add(self.arn("logs", f"log-group:{group}", str(region)))
         return tuple(sorted(found))
 
+    def secrets(self) -> tuple[str, ...]:
+        """ARNs of the secrets and parameters that containers are given."""
+        found = {secret_arn(self, one) for _, container in self.containers() for one in secrets_of(container)}
+        return tuple(sorted(found))
+
+    def file_systems(self) -> tuple[tuple[str, str], ...]:
+        """(file system, access point or "") of every EFS volume."""
+        volumes = [
+            volume["efsVolumeConfiguration"]
+            for manifest in self.manifests.of("TaskDefinition")
+            for volume in manifest.body.get("volumes") or ()
+            if volume.get("efsVolumeConfiguration")
+        ]
+        found = {
+            (
+                str(efs["fileSystemId"]),
+                str((efs.get("authorizationConfig") or {}).get("accessPointId", "")),
+            )
+            for efs in volumes
+        }
+        return tuple(sorted(found))
+
     def task_role(self, job: Manifest) -> str | None:
         """The role that a job's task runs with."""
         return self._role(job, "taskRoleArn", self.settings.task_role_arn)
@@ -184,6 +207,26 @@ def awslogs(container: Mapping[str, Any]) -> Mapping[str, Any]:
     """The options of a container's awslogs driver; none where it has another."""
     log = container.get("logConfiguration") or {}
     return (log.get("options") or {}) if log.get("logDriver") == "awslogs" else {}
+
+
+def secrets_of(container: Mapping[str, Any]) -> Iterator[str]:
+    """What a container definition names of Secrets Manager and the Parameter Store: `valueFrom`, as written."""
+    log = container.get("logConfiguration") or {}
+    for one in (*(container.get("secrets") or ()), *(log.get("secretOptions") or ())):
+        if isinstance(one.get("valueFrom"), str):
+            yield one["valueFrom"]
+    credentials = (container.get("repositoryCredentials") or {}).get("credentialsParameter")
+    if isinstance(credentials, str):
+        yield credentials
+
+
+def secret_arn(ground: Ground, value_from: str) -> str:
+    """The ARN behind a `valueFrom`: a secret without its key, stage and version; a parameter by its name."""
+    if ":secretsmanager:" in value_from:
+        return ":".join(value_from.split(":")[:_SECRET_PARTS])
+    if value_from.startswith("arn:"):
+        return value_from
+    return ground.arn("ssm", f"parameter/{value_from.lstrip('/')}")
 
 
 def places(urls: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -12,14 +12,20 @@ from typing import Any, Final
 from reconciler.errors import BunniesError
 from reconciler.model import Manifest, Ref
 from reconciler.permissions import scopes
-from reconciler.permissions.ground import Ground, awslogs, places, repository_of
+from reconciler.permissions.ground import (
+    Ground,
+    awslogs,
+    places,
+    repository_of,
+    secret_arn,
+    secrets_of,
+)
 from reconciler.permissions.statements import Grant, Scope, Where
 
 _PULL: Final = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _EXEC: Final = tuple(
     f"ssmmessages:{verb}{what}Channel" for verb in ("Create", "Open") for what in ("Control", "Data")
 )
-_SECRET_PARTS: Final = 7  # arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME, then :KEY:STAGE:VERSION
 
 
 def arns(name: str, ground: Ground) -> tuple[str, ...]:
@@ -124,7 +130,7 @@ def _file_system(name: str, access_point: Any) -> Scope:
 def _execution(ground: Ground, definitions: list[Manifest]) -> Iterator[Grant]:
     containers = [one for each in definitions for one in each.body.get("containerDefinitions") or ()]
     repositories = tuple(sorted({arn for one in containers if (arn := _image(ground, one.get("image")))}))
-    secrets = sorted({_secret(ground, one) for container in containers for one in secrets_of(container)})
+    secrets = sorted({secret_arn(ground, one) for container in containers for one in secrets_of(container)})
     files = places(
         f"s3://{one['value'].partition(':::')[2]}"
         for container in containers
@@ -171,23 +177,3 @@ def _image(ground: Ground, image: Any) -> str | None:
                 return ground.arn("ecr", f"repository/{repository_of(one)}")
         return ground.arn("ecr", f"repository/{image.address.partition('/')[2]}")
     return None
-
-
-def secrets_of(container: Mapping[str, Any]) -> Iterator[str]:
-    """What a container definition names of Secrets Manager and the Parameter Store: `valueFrom`, as written."""
-    log = container.get("logConfiguration") or {}
-    for one in (*(container.get("secrets") or ()), *(log.get("secretOptions") or ())):
-        if isinstance(one.get("valueFrom"), str):
-            yield one["valueFrom"]
-    credentials = (container.get("repositoryCredentials") or {}).get("credentialsParameter")
-    if isinstance(credentials, str):
-        yield credentials
-
-
-def _secret(ground: Ground, value_from: str) -> str:
-    """The ARN behind a `valueFrom`: a secret without its key, stage and version; a parameter by its name."""
-    if ":secretsmanager:" in value_from:
-        return ":".join(value_from.split(":")[:_SECRET_PARTS])
-    if value_from.startswith("arn:"):
-        return value_from
-    return ground.arn("ssm", f"parameter/{value_from.lstrip('/')}")

@@ -107,6 +107,36 @@ def role_of_ecs(ground: Ground) -> Iterator[Where]:
     )
 
 
+# What task definitions name of other services
+
+
+def secrets(ground: Ground) -> Iterator[Where]:
+    """Secrets of Secrets Manager."""
+    yield Where(tuple(arn for arn in ground.secrets() if ":secretsmanager:" in arn))
+
+
+def parameters(ground: Ground) -> Iterator[Where]:
+    """Parameters of the Parameter Store."""
+    yield Where(tuple(arn for arn in ground.secrets() if ":ssm:" in arn))
+
+
+def every_key(ground: Ground) -> Iterator[Where]:
+    """All keys: which one a bucket or a secret has is not in the manifests."""
+    yield Where((ground.arn("kms", "key/*"),))
+
+
+def file_systems(ground: Ground) -> Iterator[Where]:
+    """File systems of EFS."""
+    names = sorted({name for name, _ in ground.file_systems()})
+    yield Where(tuple(ground.arn("elasticfilesystem", f"file-system/{name}") for name in names))
+
+
+def access_points(ground: Ground) -> Iterator[Where]:
+    """Access points of EFS."""
+    names = sorted({point for _, point in ground.file_systems() if point})
+    yield Where(tuple(ground.arn("elasticfilesystem", f"access-point/{name}") for name in names))
+
+
 # CloudWatch Logs
 
 
@@ -132,6 +162,11 @@ def new_log_groups(ground: Ground) -> Iterator[Where]:
 def our_bucket(ground: Ground) -> Iterator[Where]:
     """The bucket itself."""
     yield Where((ground.bucket(ground.settings.bucket),))
+
+
+def other_buckets(ground: Ground) -> Iterator[Where]:
+    """The buckets that jobs read from and publish to."""
+    yield Where(tuple(ground.bucket(name) for name in sorted({*ground.sources(), *ground.targets()})))
 
 
 def our_prefix(ground: Ground) -> Iterator[Where]:

@@ -119,12 +119,29 @@ OPERATIONS: Final[dict[tuple[str, str], Use]] = {
     ("s3", "UploadPartCopy"): _use("apply", "s3:PutObject", scopes.published_outputs),
     ("s3", "CompleteMultipartUpload"): _use("apply", "s3:PutObject", scopes.published_outputs),
     ("s3", "AbortMultipartUpload"): _use("apply", "s3:AbortMultipartUpload", scopes.published_outputs),
-    ("s3", "HeadBucket"): _use("bootstrap verify", "s3:ListBucket", scopes.our_bucket),
+    ("s3", "HeadBucket"): _use("bootstrap verify", "s3:ListBucket", scopes.our_bucket, scopes.other_buckets),
     ("s3", "GetPublicAccessBlock"): _use(
         "bootstrap verify", "s3:GetBucketPublicAccessBlock", scopes.our_bucket
     ),
     ("s3", "GetBucketEncryption"): _use(
         "bootstrap verify", "s3:GetEncryptionConfiguration", scopes.our_bucket
+    ),
+    ("iam", "GetRole"): _use("verify", "iam:GetRole", scopes.every_role),
+    ("secretsmanager", "DescribeSecret"): _use("verify", "secretsmanager:DescribeSecret", scopes.secrets),
+    ("ssm", "GetParameters"): _use("verify", "ssm:GetParameters", scopes.parameters),
+    ("kms", "DescribeKey"): _use("verify", "kms:DescribeKey", scopes.every_key),
+    ("ec2", "DescribeSubnets"): _use("verify", "ec2:DescribeSubnets", scopes.everything),
+    ("ec2", "DescribeSecurityGroups"): _use("verify", "ec2:DescribeSecurityGroups", scopes.everything),
+    ("ec2", "DescribeRouteTables"): _use("verify", "ec2:DescribeRouteTables", scopes.everything),
+    ("ec2", "DescribeVpcEndpoints"): _use("verify", "ec2:DescribeVpcEndpoints", scopes.everything),
+    ("efs", "DescribeFileSystems"): _use(
+        "verify", "elasticfilesystem:DescribeFileSystems", scopes.file_systems
+    ),
+    ("efs", "DescribeMountTargets"): _use(
+        "verify", "elasticfilesystem:DescribeMountTargets", scopes.file_systems
+    ),
+    ("efs", "DescribeAccessPoints"): _use(
+        "verify", "elasticfilesystem:DescribeAccessPoints", scopes.file_systems, scopes.access_points
     ),
     ("s3", "CreateBucket"): _use("bootstrap", "s3:CreateBucket", scopes.our_bucket),
     ("s3", "PutPublicAccessBlock"): _use("bootstrap", "s3:PutBucketPublicAccessBlock", scopes.our_bucket),
