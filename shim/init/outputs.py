@@ -19,7 +19,9 @@ from shim.init import placeholders, s3
 from shim.init.errors import ShimError
 from shim.init.spec import Output
 
-_PARALLEL = 4
+_FILES = 4
+#: Parts of 16 MiB in memory at once, over all files: 128 MiB fit into the smallest task of Fargate.
+_STREAMS = 8
 
 
 class Found(NamedTuple):
@@ -105,20 +107,28 @@ def upload(
     store: s3.Store, found: Mapping[str, tuple[Found, ...]], outputs_url: str
 ) -> Mapping[str, list[Mapping[str, Any]]]:
     """Uploads every file to `outputs_url` + its place; the entries of result.json's outputs."""
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        files = {file.place: file for many in found.values() for file in many}
-        work = {place: pool.submit(_upload, store, file, outputs_url) for place, file in files.items()}
+    files = {file.place: file for many in found.values() for file in many}
+    streams = _STREAMS // max(1, min(_FILES, len(files)))
+    with ThreadPoolExecutor(_FILES) as pool:
+        work = {
+            place: pool.submit(_upload, store, file, outputs_url, streams) for place, file in files.items()
+        }
         entries = {place: future.result() for place, future in work.items()}
     return {
         name: [{**entries[file.place], "path": file.path} for file in many] for name, many in found.items()
     }
 
 
-def _upload(store: s3.Store, file: Found, outputs_url: str) -> Mapping[str, Any]:
+def _upload(store: s3.Store, file: Found, outputs_url: str, streams: int) -> Mapping[str, Any]:
     try:
         with open(file.local, "rb") as data:
             digest = hashlib.file_digest(data, "sha256").hexdigest()
     except OSError as error:
         raise ShimError("output", f"{file.local} cannot be read: {error.strerror}.") from error
     url = outputs_url + file.place
-    return {"url": url, "size": file.size, "etag": store.upload(file.local, file.size, url), "sha256": digest}
+    return {
+        "url": url,
+        "size": file.size,
+        "etag": store.upload(file.local, file.size, url, streams),
+        "sha256": digest,
+    }

@@ -97,13 +97,15 @@ class Store:
             )
         return data
 
-    def upload(self, path: str, size: int, url: str) -> str:
-        """Uploads a file, in parts where it is large; its ETag without quotes."""
+    def upload(self, path: str, size: int, url: str, streams: int = 4) -> str:
+        """Uploads a file, in parts where it is large, `streams` at a time in memory; its ETag without quotes."""
         bucket, key = split(url)
         part = max(_PART_BYTES, -(-size // _PARTS))
         try:
             with open(path, "rb") as file:
-                answer = obstore.put(self._bucket(bucket), key, file, chunk_size=part, max_concurrency=4)
+                answer = obstore.put(
+                    self._bucket(bucket), key, file, chunk_size=part, max_concurrency=streams
+                )
         except OSError as error:
             raise ShimError("output", f"{path} cannot be uploaded to {url}: {error}") from error
         except Exception as error:
