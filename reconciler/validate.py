@@ -6,14 +6,14 @@ Input: ManifestSet. Output: nothing, or ManifestError with every mistake. Must n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from reconciler import kinds
-from reconciler.canonical import fargate
+from reconciler.canonical import fargate, mistakes
 from reconciler.errors import ManifestError, Problem
-from reconciler.kinds import job
-from reconciler.model import NOTHING, Manifest, ManifestSet, Resource
+from reconciler.kinds import job, taskdefinition
+from reconciler.model import NOTHING, Job, Manifest, ManifestSet, Resource
 
 _ANY_DIGEST: Final = "sha256:" + "0" * 64
 _UNREAD: Final[Mapping[str, Any]] = {"digest": _ANY_DIGEST, "layer": _ANY_DIGEST, "pins": NOTHING}
@@ -27,16 +27,38 @@ def validate(manifests: ManifestSet) -> None:
     for name in kinds.KINDS:
         for manifest in (m for m in manifests.manifests if m.kind.lower() == name):
             if manifest.kind == "TaskDefinition":
-                found = fargate.problems(manifest.name, manifest.body)
-                problems += [Problem(manifest.at(*path), manifest.address, what) for path, what in found]
+                body = taskdefinition.with_roles(manifest.body, manifests.settings)
+                found = mistakes.problems(manifest.name, body)
+                problems += [_problem(manifest, path, what) for path, what in found]
             problems += _desired(manifests, manifest, resources)
     if not problems:  # a job's mistakes are told once what it stands on is right
         try:
-            job.desired(manifests.of("Job"), manifests.settings, resources, NOTHING)
+            jobs = job.desired(manifests.of("Job"), manifests.settings, resources, NOTHING)
+            problems += _overrides(manifests, jobs, resources)
         except ManifestError as error:
             problems += error.problems
     if problems:
         raise ManifestError(problems)
+
+
+def _overrides(
+    manifests: ManifestSet, jobs: Sequence[Job], resources: Mapping[str, Resource]
+) -> Iterator[Problem]:
+    """What Fargate would refuse of the jobs' own sizes; elements of an array that share a mistake tell it once."""
+    by_address = {manifest.address: manifest for manifest in manifests.of("Job")}
+    told = set()
+    for one in jobs:
+        manifest, spec = by_address[one.address], one.spec
+        strategy = spec.get("capacityProviderStrategy") or ()
+        providers = [str(item.get("capacityProvider")) for item in strategy]
+        if spec.get("launchType") != "FARGATE" and not any(name.startswith("FARGATE") for name in providers):
+            continue
+        definition = resources[spec["taskDefinition"].address].spec
+        version = manifest.body.get("platformVersion")
+        for path, what in fargate.overrides(definition, spec["overrides"], version):
+            if (manifest.name, what) not in told:
+                told.add((manifest.name, what))
+                yield _problem(manifest, path, what)
 
 
 def _desired(
@@ -48,3 +70,8 @@ def _desired(
     except ManifestError as error:
         return error.problems
     return ()
+
+
+def _problem(manifest: Manifest, path: tuple[str | int, ...], what: str) -> Problem:
+    words = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return Problem(manifest.at(*path), manifest.address, f"{words[1:]}: {what}.")

@@ -20,7 +20,8 @@ from reconciler.model import NOTHING, Action, Change, Manifest, Resource, Settin
 _PRINCIPAL_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds between tries while IAM spreads the word of a new role; it takes some ten seconds."""
 
-_LONGEST_LIFECYCLE: Final = 30_720
+_LIFECYCLE: Final = (100, 30_720)
+"""Characters that the text of a lifecycle policy has, at least and at most."""
 
 
 def facts(world: World, manifests: Sequence[Manifest]) -> Mapping[str, Any]:
@@ -64,10 +65,13 @@ def _problems(manifest: Manifest, body: Mapping[str, Any], external: bool) -> It
         except ValueError as error:
             yield problem(field, f"{error}. Write JSON, or YAML.")
             continue
-        if field == "lifecyclePolicy" and len(ecr.lifecycle_text(policy)) > _LONGEST_LIFECYCLE:
+        length = len(ecr.lifecycle_text(policy)) if field == "lifecyclePolicy" and policy else None
+        if length is not None and length > _LIFECYCLE[1]:
             yield problem(
-                field, f"it is longer than the {_LONGEST_LIFECYCLE} characters that ECR takes. Shorten it."
+                field, f"it is longer than the {_LIFECYCLE[1]} characters that ECR takes. Shorten it."
             )
+        if length is not None and length < _LIFECYCLE[0]:
+            yield problem(field, "it is too short to be one. Write rules with a selection and an action.")
 
 
 def live(world: World, wanted: Sequence[Resource]) -> dict[str, Resource]:

@@ -32,8 +32,7 @@ def facts(world: World, manifests: Sequence[Manifest]) -> Mapping[str, Any]:
 def desired(manifest: Manifest, settings: Settings, facts: Mapping[str, Any]) -> Resource:
     """The family as wanted, with the roles of Settings where the manifest has none; needs what its Refs name."""
     body, wishes = ownership.options(manifest.body)
-    roles = {"executionRoleArn": settings.execution_role_arn, "taskRoleArn": settings.task_role_arn}
-    spec = ecs.canonical({**roles, **body, "family": manifest.name}, settings.ignore_tags)
+    spec = ecs.canonical({**with_roles(body, settings), "family": manifest.name}, settings.ignore_tags)
     return Resource(
         manifest.address,
         spec,
@@ -42,6 +41,15 @@ def desired(manifest: Manifest, settings: Settings, facts: Mapping[str, Any]) ->
         options=wishes,
         source=manifest.source,
     )
+
+
+def with_roles(body: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """The body with the roles of Settings where it has none."""
+    return {
+        "executionRoleArn": settings.execution_role_arn,
+        "taskRoleArn": settings.task_role_arn,
+        **body,
+    }
 
 
 def live(world: World, wanted: Sequence[Resource]) -> dict[str, Resource]:

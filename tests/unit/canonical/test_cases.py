@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from reconciler import diff
-from reconciler.canonical import ecr, ecs, fargate
+from reconciler.canonical import ecr, ecs, fargate, mistakes
 from reconciler.model import UNKNOWN, Ref
 
 CASES = Path(__file__).parents[2] / "cases"
@@ -42,7 +42,17 @@ def test_repositories_and_policies(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", cases("ecs/mistakes.yaml"))
 def test_mistakes_in_task_definitions(case: dict[str, Any]) -> None:
-    found = fargate.problems("align-task", case["body"])
+    found = mistakes.problems("align-task", case["body"])
+    messages = {".".join(map(str, path)): what for path, what in found}
+    assert messages.keys() == case["finds"].keys(), messages
+    for path, words in case["finds"].items():
+        assert words in messages[path]
+
+
+@pytest.mark.parametrize("case", cases("ecs/overrides.yaml"))
+def test_mistakes_in_overrides(case: dict[str, Any]) -> None:
+    task = {"cpu": "1 vCPU", "memory": "2 GB", "requiresCompatibilities": ["FARGATE"], **case.get("task", {})}
+    found = fargate.overrides(ecs.canonical(task), case["overrides"], case.get("platformVersion"))
     messages = {".".join(map(str, path)): what for path, what in found}
     assert messages.keys() == case["finds"].keys(), messages
     for path, words in case["finds"].items():
@@ -52,11 +62,11 @@ def test_mistakes_in_task_definitions(case: dict[str, Any]) -> None:
 def test_an_entry_point_that_would_bypass_the_shim_is_refused() -> None:
     body = {"containerDefinitions": [{"name": "a", "memory": 8, "entryPoint": ["/bin/sh"], "image": None}]}
     container: dict[str, Any] = body["containerDefinitions"][0]
-    assert fargate.problems("align-task", body) == []
+    assert mistakes.problems("align-task", body) == []
     container["image"] = Ref("repository/analytics", "uri")
-    assert fargate.problems("align-task", body) == []
+    assert mistakes.problems("align-task", body) == []
     container["image"] = Ref("image/analytics", "uri")
-    ((path, what),) = fargate.problems("align-task", body)
+    ((path, what),) = mistakes.problems("align-task", body)
     assert path == ("containerDefinitions", 0, "entryPoint")
     assert "bunny-init" in what
 
@@ -69,9 +79,9 @@ def test_values_that_are_not_known_yet_are_not_judged() -> None:
         "memory": UNKNOWN,
         "containerDefinitions": [{"name": "a", "image": UNKNOWN}],
     }
-    assert fargate.problems("align-task", body) == []
+    assert mistakes.problems("align-task", body) == []
 
 
 def test_a_family_of_a_strange_name_is_refused() -> None:
-    found = fargate.problems("align task", {"containerDefinitions": [{"name": "a", "memory": 8}]})
+    found = mistakes.problems("align task", {"containerDefinitions": [{"name": "a", "memory": 8}]})
     assert [path for path, _ in found] == [("name",)]
