@@ -59,7 +59,7 @@ def requirements(extras: Iterable[str]) -> Iterator[Requirement]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_every_bunnies_command_that_a_page_names_exists(page: Path) -> None:
     known = set(cli.bunnies.list_commands(click.Context(cli.bunnies)))
-    named = set(re.findall(r"(?:`|\$ )bunnies ([a-z]+)", page.read_text()))
+    named = set(re.findall(r"(?:`|\$ )bunnies ([a-z]+(?:-[a-z]+)*)", page.read_text()))
     assert named <= known
 
 
