@@ -29,6 +29,7 @@ from reconciler.aws import Aws
 from reconciler.clock import Clock
 from tests.aws.strict import definitions, ecr, limits
 from tests.aws.strict.answers import Http, Refusal
+from tests.aws.strict.baton import Baton
 from tests.aws.strict.buckets import Buckets, disguised, throttled
 from tests.aws.strict.ecs_tasks import Tasks, absent
 from tests.aws.strict.faults import BEFORE, Crash, Fault, Point, Points
@@ -63,7 +64,7 @@ class StrictAws:
         self.tasks = Tasks(self.timeline, self.definition, self.shim)
         self.tasks.clusters = lambda: set(self._ecs().clusters)
         self._registered: dict[str, dict[str, Any]] = {}
-        self.gate: Callable[[Line], None] = lambda _: None
+        self.gate: Baton | None = None
         self.lock = threading.RLock()
 
     def line(self, name: str = "me@here") -> Line:
@@ -168,21 +169,38 @@ class Line(Aws):
 
     def sleep(self, seconds: float) -> None:
         """Lets time pass."""
-        self.reach()
-        self.cloud.advance(seconds)
+        self.enter()
+        try:
+            self.cloud.advance(seconds)
+        finally:
+            self.leave()
 
-    def reach(self) -> None:
-        """Waits for its turn, where several share the account; a dead process stays dead."""
-        if self.dead:
-            raise Crash
-        self.cloud.gate(self)
-        if self.dead:
-            raise Crash
+    def enter(self) -> None:
+        """Waits for its turn, where several share the account, and for the account; a dead process stays dead."""
+        self._alive()
+        if self.cloud.gate:
+            self.cloud.gate.enter(self.name)
+        self.cloud.lock.acquire()
+        try:
+            self._alive()
+        except Crash:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """The next call may come, of whatever process."""
+        self.cloud.lock.release()
+        if self.cloud.gate:
+            self.cloud.gate.leave(self.name)
 
     def die(self) -> None:
         """The process is gone."""
         self.dead = True
         raise Crash
+
+    def _alive(self) -> None:
+        if self.dead:
+            raise Crash
 
     def _client(self, service: str) -> Any:
         # making clients takes botocore its time; a process is told by the thread's current line
@@ -218,7 +236,7 @@ def install(session: Session, line: Callable[[], Line | None]) -> None:
 
     def failed(**event: Any) -> None:
         if call := event["context"].pop("strict-call", None):
-            call.cloud.lock.release()
+            call.line.leave()
 
     session.register("before-parameter-build", given)
     session.register("before-call", before)
@@ -236,8 +254,7 @@ class _Call:
 
     def before(self) -> tuple[Http, dict[str, Any]] | None:
         """What botocore takes for the answer; None sends the request on to moto."""
-        self.line.reach()
-        self.cloud.lock.acquire()
+        self.line.enter()
         try:
             self.fault = self.line.points.next(self.operation, self.params)
             if self.fault in BEFORE:
@@ -246,7 +263,7 @@ class _Call:
         except Refusal as refusal:
             return Http(refusal.status), refusal.parsed()
         except BaseException:
-            self.cloud.lock.release()
+            self.line.leave()
             raise
         if answer is None:
             return None
@@ -257,10 +274,10 @@ class _Call:
         try:
             if http.status_code < 300:
                 self.cloud.mend(self.operation, self.params, parsed)
+            if self.fault is Fault.CRASH_AFTER:
+                self.line.die()
         finally:
-            self.cloud.lock.release()
-        if self.fault is Fault.CRASH_AFTER:
-            self.line.die()
+            self.line.leave()
         if self.fault is Fault.LOST:
             raise ConnectionClosedError(endpoint_url=self.service)
         if self.fault is Fault.BROKEN_AFTER:

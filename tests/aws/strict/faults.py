@@ -63,6 +63,7 @@ class Points:
     def __init__(self) -> None:
         self.made: list[Point] = []
         self.faults: dict[Point, Fault] = {}
+        self.numbered: dict[int, Fault] = {}  # by the number of the call, from 1
         self._counts: Counter[tuple[str, str | None]] = Counter()
 
     def next(self, operation: str, params: Mapping[str, Any]) -> Fault | None:
@@ -72,6 +73,8 @@ class Points:
             self._counts[operation, name] += 1
         points = [Point(operation, name, self._counts[operation, name]) for name in names]
         self.made.append(points[0])
+        if fault := self.numbered.pop(len(self.made), None):
+            return fault
         return next((self.faults.pop(point) for point in points if point in self.faults), None)
 
 
