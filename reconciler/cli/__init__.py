@@ -32,6 +32,7 @@ _COMMANDS: Final = {
     "local": "places",
     "shim": "places",
     "schema": "places",
+    "init": "check",
     "verify": "check",
     "iam-policy": "check",
 }

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import click
 
 from reconciler.cli.options import Common, common
+from reconciler.errors import BunniesError
 from reconciler.permissions import COMMANDS, ROLES
 
 
@@ -67,4 +69,26 @@ def iam_policy(common: Common, who: str, role: str | None) -> int:
         if len(named) > 1:
             click.echo(f"for all of {', '.join(named)}; choose one with --role", err=True)
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    return 0
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".", metavar="[DIR]")
+@click.option("--force", is_flag=True, help="Overwrite files that are there already.")
+def init(folder: Path, force: bool) -> int:
+    """Write a starter repository to DIR: manifests, variables of dev and prod, workflows, a README."""
+    from reconciler import starter
+
+    left = 0
+    try:
+        for path, fate in starter.write(folder, force=force):
+            click.echo(f"{fate:<11} {folder / path}")
+            left += fate == "left alone"
+    except OSError as error:
+        raise BunniesError(
+            f"{error.filename}: {error.strerror}. Name a folder that can be written."
+        ) from None
+    if left:
+        click.echo(f"{left} left alone, being there with other content; --force overwrites", err=True)
+    click.echo(f"Go on with {folder / 'README.md'}.", err=True)
     return 0

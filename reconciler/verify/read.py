@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from reconciler import aws as aws_
-from reconciler import registry
-from reconciler.engine import Engine
 from reconciler.errors import BunniesError, EngineError
 from reconciler.kinds import World, image
-from reconciler.model import Manifest, ManifestSet
+from reconciler.model import Manifest, ManifestSet, Source
 from reconciler.verify.finding import Answers, NoEngineError, Question
 
 Names = tuple[str, ...]
@@ -141,13 +139,12 @@ def _image(world: World, manifest: Manifest) -> str:
 
 def _reference(world: World, text: str, platform: str) -> str:
     """The digest of what a task definition names in full, for the platform that runs it."""
-    reference = registry.parse(text)
-    credentials = registry.login(world.aws) if reference.host == world.registry() else None
-    return registry.digest_of(_engine(world), reference, platform, credentials)
+    body = {"from": text, "repository": "-", "platforms": [platform]}
+    return _image(world, Manifest("Image", text, body, Source("", 0, 0)))
 
 
-def _engine(world: World) -> Engine:
+def _engine(world: World) -> None:
     try:
-        return world.engine()
+        world.engine()
     except EngineError as error:
         raise NoEngineError(str(error)) from None
