@@ -96,8 +96,7 @@ class StrictAws:
         """The answer of a call; None leaves it to moto. Raises Refusal."""
         if self.latency:
             self.timeline.advance(self.latency)
-        if self.buckets:
-            self.buckets.check(service, operation, params, self.timeline.now)
+        self._throttle(service, operation, params)
         if service == "s3":
             return self.s3.call(operation, params)
         if service == "ecs" and operation in _TASKS:
@@ -109,6 +108,22 @@ class StrictAws:
         if service == "resourcegroupstaggingapi" and operation == "GetResources":
             return resources(params)
         return None
+
+    def _throttle(self, service: str, operation: str, params: dict[str, Any]) -> None:
+        """Buckets, and botocore's own patience: in its standard mode Aws makes 4 tries, 0.5, 1 and 2 s apart or so.
+
+        A throttle in disguise is no throttle to botocore.
+        """
+        for wait in (0.5, 1.0, 2.0, None):
+            try:
+                if self.buckets:
+                    self.buckets.check(service, operation, params, self.timeline.now)
+            except Refusal as refusal:
+                if wait is None or refusal.code != "ThrottlingException":
+                    raise
+                self.timeline.advance(wait)
+            else:
+                return
 
     def mend(self, operation: str, params: dict[str, Any], answer: dict[str, Any]) -> None:
         """Makes moto's answer AWS's, in place."""

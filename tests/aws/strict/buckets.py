@@ -1,7 +1,7 @@
 """Throttling by token buckets, as documented.
 
 Job: say for each call whether its bucket has a token left. Input: a call and the moment. Output: Refusal or nothing.
-Must not: retry; botocore's own tries are not played: a call that is refused here is one that it gave up on.
+Must not: wait, or try again.
 """
 
 from __future__ import annotations

@@ -78,7 +78,8 @@ class Tasks:
     """The tasks of an account.
 
     `definition` finds a registered task definition by name or ARN, `clusters` gives the names of clusters, `full`
-    the failures[] of a RunTask without room, `doomed` why a task never starts.
+    the failures[] of a RunTask without room, `doomed` why a task never starts, `dies` the seconds from its start to
+    its end without a word.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Tasks:
         self.pace: Callable[[Mapping[str, Any]], Pace] = lambda _: Pace()
         self.full: Callable[[Mapping[str, Any]], list[dict[str, str]]] = lambda _: []
         self.doomed: Callable[[Mapping[str, Any]], str | None] = lambda _: None
+        self.dies: Callable[[Mapping[str, Any]], float | None] = lambda _: None
         self.clusters: Callable[[], set[str]] = set
         self.all: dict[str, Task] = {}
         self._definition = definition
@@ -182,6 +184,8 @@ class Tasks:
 
     def kill(self, task: Task, reason: str, exit_code: int | None = 137) -> None:
         """The task goes without a word of its program: out of memory, Spot, a lost host."""
+        if task.desired != "RUNNING":
+            return
         task.said = {"stopCode": "EssentialContainerExited", "stoppedReason": reason}
         self._leave(task, exit_code)
 
@@ -246,6 +250,8 @@ class Tasks:
             self._leave(task, None)
             return
         task.status, task.started = "RUNNING", self.timeline.now
+        if (seconds := self.dies(task.request)) is not None:
+            self.timeline.after(seconds, lambda: self.kill(task, "Host EC2 terminated", None))
         first = self.program.begin(task)
         if isinstance(first, float):
             self.timeline.after(first, lambda: self._end(task))
