@@ -23,6 +23,12 @@ from reconciler.permissions.ground import (
 from reconciler.permissions.statements import Grant, Scope, Where
 
 _PULL: Final = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+SHIM: Final = {
+    "get": ("s3:GetObject",),
+    "put": ("s3:AbortMultipartUpload", "s3:PutObject"),  # large files in parts, given up where one fails
+}
+"""What the shim calls of its S3 library, and what it takes; tests/contract/test_permissions.py holds the two together."""
+
 _EXEC: Final = tuple(
     f"ssmmessages:{verb}{what}Channel" for verb in ("Create", "Open") for what in ("Control", "Data")
 )
@@ -79,11 +85,11 @@ def _task(ground: Ground, jobs: list[Manifest]) -> Iterator[Grant]:
         # So that "not there" is 404: after a conflict (409) the shim asks who won, and 403 would be an error.
         yield from scopes.listed(ground, {bucket: (f"{prefix}/jobs/*",)})
 
-    yield Grant(("s3:GetObject",), attempt_documents)
-    yield Grant(("s3:AbortMultipartUpload", "s3:PutObject"), attempt_results)
+    yield Grant(SHIM["get"], attempt_documents)
+    yield Grant(SHIM["put"], attempt_results)
     if any(_reads_jobs(job) for job in jobs):
-        yield Grant(("s3:GetObject",), outputs_of_jobs)
-    yield Grant(("s3:GetObject",), inputs_of_jobs)
+        yield Grant(SHIM["get"], outputs_of_jobs)
+    yield Grant(SHIM["get"], inputs_of_jobs)
     yield Grant(("s3:ListBucket",), absent_documents)
     if any(job.body.get("enableExecuteCommand") for job in jobs):
         yield Grant(_EXEC, scopes.everything)

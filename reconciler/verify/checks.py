@@ -140,7 +140,8 @@ def roles(ground: Ground, answers: Answers) -> Findings:
             what = f"is of account {arn.split(':')[4]}, and ECS takes roles of its own account only"
             yield Finding(Level.FAIL, about, what, f"Name a role of {ground.account}.")
         elif isinstance(answer, BunniesError):
-            yield unread(about, answer, ("NoSuchEntity",), "Create it, or correct the ARN in the manifests.")
+            do = "Create it (`bunnies iam-policy` prints its policy), or correct the ARN in the manifests."
+            yield unread(about, answer, ("NoSuchEntity",), do)
         elif answer["Arn"] != arn:
             yield Finding(Level.FAIL, about, f"has the ARN {answer['Arn']}", "Write that in the manifests.")
         elif not _may_assume(answer.get("AssumeRolePolicyDocument") or {}, service):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from reconciler import load, permissions, starter, validate
+from reconciler import launch, load, permissions, starter, validate
+from reconciler.load import files, settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)(?: title=(\S+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -64,3 +65,11 @@ def test_the_rebuild_changes_the_line_that_it_looks_for() -> None:
     (run,) = [step["run"] for step in yaml(text)["jobs"]["rebuild"]["steps"] if "run" in step]
     assert 's/^rebuild:.*/rebuild: \\"$month\\"/' in run
     assert "{{ rebuild }}" in SECTIONS["A monthly rebuild"]
+
+
+def test_the_limits_that_are_told_are_those_of_the_code() -> None:
+    page = (DOCS / "operations.md").read_text()
+    assert f"{launch.LARGEST_OVERRIDES:,} characters" in page
+    assert f"`guards.maxRuns`, {settings.GUARDS['maxRuns']:,} unless set" in page
+    assert f"{settings.GUARDS['maxDeletePercent']} %, `guards.maxDeletePercent`" in page
+    assert f"| one file of manifests | {files.MAX_BYTES // 1024**2} MB |" in page

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.permissions import table
+from reconciler.permissions import roles, table
 
 PACKAGE = Path(__file__).parents[2] / "reconciler"
 COMMANDS_OF = {"bootstrap.py": "bootstrap", "verify/read.py": "verify"}
@@ -83,3 +83,13 @@ def test_each_operation_is_allowed_to_the_commands_whose_modules_call_it(operati
             assert by & {"plan", "apply"}, module
     own = {COMMANDS_OF[module] for module in CALLS[operation] if module in COMMANDS_OF}
     assert not (by & {"bootstrap"} - own) or operation[0] == "sts"
+
+
+def test_the_task_role_may_all_that_the_shim_calls_and_no_more() -> None:
+    called: set[str] = set()
+    for path in (PACKAGE.parent / "shim" / "init").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="obstore"), attr=name)):
+                    called.add(name)
+    assert called == set(roles.SHIM)
