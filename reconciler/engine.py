@@ -1,7 +1,7 @@
 """The Docker engine: the only module that imports the docker SDK, and that only when a call needs it.
 
-Job: inspect, pull, build and push images, and ask registries through the engine. Input: references, byte streams,
-credentials. Output: digests, ids, inspect documents. Must not: know of ECR, manifests or the platform layer.
+Job: inspect, pull, build and save images. Input: references, byte streams, credentials. Output: ids, inspect
+documents, the tar of an image. Must not: know of ECR, manifests or the platform layer, or push.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # A build step or the last layer of a push may be silent for long; the engine itself answers at once.
 ANSWER_SECONDS = 10
 WORK_SECONDS = 3600
+SAVE_CHUNK = 1024 * 1024
 CHECKOUT = Path(__file__).resolve().parent.parent
 _NO_ENGINE = (
     "no Docker engine answers ({tried}). {advice} install Docker, or set DOCKER_HOST to the engine to use."
@@ -34,14 +35,6 @@ class Credentials:
 
     username: str
     password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Descriptor:
-    """What a registry says of a reference: the digest it stands for now and that thing's media type."""
-
-    digest: str
-    media_type: str
 
 
 class Engine:
@@ -60,16 +53,6 @@ class Engine:
         """What the engine runs without emulation, as "linux/amd64"."""
         version = self._client.version()
         return f"{version.get('Os', 'linux')}/{version.get('Arch', machine.machine())}"
-
-    def descriptor(self, reference: str, credentials: Credentials | None = None) -> Descriptor:
-        """What the registry holds under `reference`, without pulling it. Raises EngineError.
-
-        Of a multi-platform image it is the index; Docker's own credentials are used where none are given.
-        """
-        with _translated(reference):
-            data = self._client.images.get_registry_data(reference, auth_config=_auth(credentials))
-        found = data.attrs["Descriptor"]
-        return Descriptor(found["digest"], found.get("mediaType", ""))
 
     def inspect(self, reference: str) -> dict[str, Any] | None:
         """The engine's document of a local image by name, id or name@digest; None where it has none."""
@@ -98,7 +81,7 @@ class Engine:
                 stream=True,
                 decode=True,
             )
-            _follow(events, f"pulling {repository}", "Pull complete", tell)
+            _follow(events, f"pulling {repository}", tell)
 
     def build(
         self,
@@ -139,50 +122,10 @@ class Engine:
             raise errors.EngineError(f"the build of {dockerfile} ended without an image")
         return found
 
-    def push(
-        self,
-        image: str,
-        target: tuple[str, str],
-        credentials: Credentials | None,
-        tell: Callable[[str], None],
-    ) -> str:
-        """Push a local image as (REPOSITORY, TAG); the digest it now has there. Raises EngineError.
-
-        The local name is taken away again, unless it was there before.
-        """
-        repository, tag = target
-        name = f"{repository}:{tag}"
-        before = self.inspect(name)
-        tell(f"pushing {name}")
-        with _translated(name):
-            self._client.api.tag(image, repository, tag, force=True)
-            try:
-                events = self._client.api.push(
-                    repository, tag=tag, auth_config=_auth(credentials), stream=True, decode=True
-                )
-                digest = _follow(events, f"pushing {repository}", "Pushed", tell)
-            finally:
-                if before is None:
-                    self._client.api.remove_image(name, noprune=True)
-                else:
-                    self._client.api.tag(before["Id"], repository, tag, force=True)
-        if not digest:
-            raise errors.EngineError(f"the engine pushed {name} and did not say its digest")
-        return digest
-
-    def credentials(self, registry: str) -> Credentials | None:
-        """What `docker login` or a credential helper keeps for a registry host; None where there is nothing."""
-        import docker.auth
-        import docker.errors
-
-        name = docker.auth.INDEX_NAME if registry == "docker.io" else registry
-        try:
-            found = docker.auth.load_config().resolve_authconfig(name) or {}
-        except docker.errors.DockerException as error:
-            raise errors.EngineError(f"Docker's credentials for {registry} cannot be read: {error}") from None
-        password = found.get("password") or found.get("Password")
-        username = found.get("username") or found.get("Username")
-        return Credentials(username, password) if username and password else None
+    def save(self, image: str) -> Iterator[bytes]:
+        """The tar of `docker save`: an image's configuration and layers. Raises EngineError, while it is read too."""
+        with _translated(image):
+            yield from self._client.api.get_image(image, chunk_size=SAVE_CHUNK)
 
     def gateway(self) -> str | None:
         """The address of this machine on the engine's default bridge: host.docker.internal. None without a bridge."""
@@ -299,31 +242,28 @@ def _may_answer(host: str) -> bool:
 
 
 def _auth(credentials: Credentials | None) -> dict[str, str] | None:
-    return (
-        None if credentials is None else {"username": credentials.username, "password": credentials.password}
-    )
+    if credentials is None:
+        return None
+    if credentials.username == "<token>":  # how Docker's credential helpers hand over an identity token
+        return {"identitytoken": credentials.password}
+    return {"username": credentials.username, "password": credentials.password}
 
 
-def _follow(
-    events: Iterable[dict[str, Any]], title: str, done: str, tell: Callable[[str], None]
-) -> str | None:
-    """Tell how many layers are there as they arrive; the digest where the engine says one."""
+def _follow(events: Iterable[dict[str, Any]], title: str, tell: Callable[[str], None]) -> None:
+    """Tell how many layers are there as they arrive."""
     layers: dict[str, bool] = {}
-    digest = failure = None
+    failure = None
     for event in events:  # to the end, after a failure too: that gives the connection back
         failure = event.get("error", failure)
-        digest = (event.get("aux") or {}).get("Digest", digest)
         status, layer = event.get("status", ""), event.get("id")
         if not layer or "progressDetail" not in event:
             continue
-        finished = status in (done, "Already exists", "Layer already exists") or status.startswith("Mounted")
-        if finished and not layers.get(layer):
+        if status in ("Pull complete", "Already exists") and not layers.get(layer):
             layers[layer] = True
             tell(f"{title}: {sum(layers.values())} of {len(layers)} layers")
         layers.setdefault(layer, False)
     if failure:
         raise errors.EngineError(f"{title} failed: {failure}")
-    return digest
 
 
 @contextlib.contextmanager

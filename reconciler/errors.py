@@ -75,6 +75,14 @@ class EngineError(BunniesError):
     """The Docker engine, or a registry that it talked to for us, failed."""
 
 
+class RegistryError(BunniesError):
+    """A container registry refused, failed or cannot be reached; `status` is its HTTP status, 0 without an answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class StalePlanError(BunniesError):
     """What was planned is no longer what is there, or its digest differs."""
 

@@ -21,11 +21,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from reconciler import errors
+
 if TYPE_CHECKING:
     from reconciler.aws import Aws
     from reconciler.engine import Engine
     from reconciler.layer import Layer
     from reconciler.model import Change, Manifest, Resource, Settings
+    from reconciler.registry import Registries
+
+
+def _no_registries() -> Registries:
+    raise errors.RegistryError("this run was not given any registries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,8 @@ class World:
     `registry` is the host that stands for ECR: `<account>.dkr.ecr.<region>.amazonaws.com`, or what
     BUNNIES_REGISTRY says. `layer` gives the platform layer of a platform ("linux/amd64"), or raises BunniesError
     that names `bunnies shim build`. `tell` takes a short line about what is going on now, for a person who waits.
+    `registries` are all that the run speaks to itself, without an engine.
+    `fast` believes the tagging index wherever a digest tag in it says that nothing changed.
     """
 
     settings: Settings
@@ -45,6 +54,8 @@ class World:
     layer: Callable[[str], Layer]
     tell: Callable[[str], None]
     environment: Mapping[str, str]
+    registries: Callable[[], Registries] = _no_registries
+    fast: bool = False
 
 
 class Kind(Protocol):
@@ -61,6 +72,18 @@ class Kind(Protocol):
 
     def apply(self, world: World, change: Change, /) -> Mapping[str, Any]:
         """Make one change; the attributes that Refs to it resolve to."""
+
+
+def explained(
+    kind: Kind, world: World, wanted: Sequence[Resource], found: Mapping[str, Resource]
+) -> list[Resource]:
+    """`wanted`; what is not there with its reason in options["why"], where its kind has an `explained` to give one."""
+    explain = getattr(kind, "explained", None)
+    missing = [one for one in wanted if one.address not in found]
+    if explain is None or not missing:
+        return list(wanted)
+    told = {one.address: one for one in explain(world, missing)}
+    return [told.get(one.address, one) for one in wanted]
 
 
 KINDS: Final = ("repository", "image", "taskdefinition")

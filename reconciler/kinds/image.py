@@ -1,6 +1,6 @@
 """Image: the user's image plus the platform layer, in an ECR repository.
 
-Job: know an image by its base's digest and the layer's; build and push it where it is not there. Input: Image
+Job: know an image by its base's digest and the layer's; make it in the registry where it is not there. Input: Image
 manifests, registries, the engine. Output: Resources whose tag says both digests. Must not: create a repository,
 move a tag, pull anything in a plan.
 
@@ -9,28 +9,20 @@ An image has no field that can differ: its tag is made of all that goes into it,
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any
+from dataclasses import replace
+from typing import Any
 
-from reconciler import aws, context, errors, layer, registry
-from reconciler.engine import Credentials, Engine
-from reconciler.kinds import World
+from reconciler import aws, derive, errors, media, registry
+from reconciler.kinds import World, bases, whys
 from reconciler.model import Change, Manifest, Ref, Resource, Settings
+from reconciler.registry import transfer
 
-DAEMON = "docker-daemon:"
-PLATFORMS = ("linux/amd64",)
 BATCH = 100  # BatchGetImage takes no more ids
-BASE_LABEL = "bunnies.base.digest"
-LAYER_LABEL = "bunnies.layer.digest"
-OCI_NAME = "org.opencontainers.image.base.name"
-OCI_DIGEST = "org.opencontainers.image.base.digest"
 
 
 def facts(world: World, manifests: Sequence[Manifest]) -> dict[str, Any]:
-    """{address: {"digest", "pins", "layer"}}: the base's digest, what a Dockerfile's bases are pinned to, the layer's digest.
+    """{address: {"digest", "layer", …}}: the base's digests, what a Dockerfile's bases are pinned to, the layer's digests.
 
     Raises ManifestError with every base that cannot be resolved, at its line.
     """
@@ -41,9 +33,11 @@ def facts(world: World, manifests: Sequence[Manifest]) -> dict[str, Any]:
 
     def one(manifest: Manifest) -> dict[str, Any] | str:
         try:
-            return {**_base(world, manifest), "layer": world.layer(_platform(manifest)).digest}
-        except (errors.EngineError, ValueError, OSError) as error:
-            return f"{_field(manifest)}: {error}"
+            found = bases.resolve(world, manifest)
+            layers = {name: world.layer(name).digest for name in bases.platforms(manifest.body)}
+        except (errors.EngineError, errors.RegistryError, derive.DeriveError, ValueError, OSError) as error:
+            return f"{bases.field(manifest.body)}: {str(error).rstrip('.')}."
+        return {**found, "layers": layers}
 
     answers = dict(zip(first, aws.parallel(one, first.values()), strict=True))
     found: dict[str, Any] = {}
@@ -51,7 +45,8 @@ def facts(world: World, manifests: Sequence[Manifest]) -> dict[str, Any]:
     for manifest in manifests:
         answer = answers[wanted[manifest.address]]
         if isinstance(answer, str):
-            problems.append(errors.Problem(manifest.at(_field(manifest)), manifest.address, answer))
+            place = manifest.at(bases.field(manifest.body))
+            problems.append(errors.Problem(place, manifest.address, answer))
         else:
             found[manifest.address] = answer
     if problems:
@@ -60,24 +55,33 @@ def facts(world: World, manifests: Sequence[Manifest]) -> dict[str, Any]:
 
 
 def desired(manifest: Manifest, settings: Settings, facts: Mapping[str, Any]) -> Resource:
-    """The image as a Resource. Pure."""
+    """The image as a Resource. Pure.
+
+    `base.digest` and `layer` are of the one platform, or one digest over those of several, which stand in
+    `base.platforms` and `layers` then.
+    """
     _check(manifest)
     fact = facts[manifest.address]
-    field = _field(manifest)
+    field = bases.field(manifest.body)
     name = _repository(manifest)
+    layer = bases.combined(fact["layers"])
+    base = {key: fact[key] for key in ("digest", "platforms", "index", "pins") if fact.get(key)}
     spec = {
         "repository": name,
         field: manifest.body[field],
-        "platforms": [_platform(manifest)],
-        "base": {"digest": fact["digest"], **({"pins": fact["pins"]} if fact["pins"] else {})},
-        "layer": fact["layer"],
-        "tag": f"bunnies-{_short(fact['digest'])}-{_short(fact['layer'])}",
+        "platforms": list(bases.platforms(manifest.body)),
+        "base": base,
+        "layer": layer,
+        **({"layers": fact["layers"]} if len(fact["layers"]) > 1 else {}),
+        "tag": f"bunnies-{_short(fact['digest'])}-{_short(layer)}",
     }
+    builder = manifest.body.get("builder", "auto")
     return Resource(
         manifest.address,
         spec,
         needs=(f"repository/{name}",),
         owner=settings.name,
+        options={} if builder == "auto" else {"builder": builder},
         source=manifest.source,
     )
 
@@ -103,8 +107,31 @@ def live(world: World, wanted: Sequence[Resource]) -> dict[str, Resource]:
     return found
 
 
+def explained(world: World, missing: Sequence[Resource]) -> list[Resource]:
+    """What is not there, with the reason in options["why"] and the size that will travel.
+
+    Raises ManifestError with every base that cannot take the layer, before anything is applied.
+    """
+
+    def one(resource: Resource) -> Resource | str:
+        try:
+            return replace(resource, options={**resource.options, "why": whys.why(world, resource)})
+        except (errors.EngineError, errors.RegistryError, derive.DeriveError) as error:
+            return f"{bases.field(resource.spec)}: {str(error).rstrip('.')}."
+
+    answers = aws.parallel(one, missing)
+    problems = [
+        errors.Problem(resource.source, resource.address, answer)
+        for resource, answer in zip(missing, answers, strict=True)
+        if isinstance(answer, str)
+    ]
+    if problems:
+        raise errors.ManifestError(problems)
+    return [answer for answer in answers if isinstance(answer, Resource)]
+
+
 def apply(world: World, change: Change) -> dict[str, Any]:
-    """Build what is wanted and push it, unless someone else has by now; its attributes: digest, uri, tag."""
+    """Make what is wanted in its repository, unless someone else has by now; its attributes: digest, uri, tag."""
     wanted = change.after
     if wanted is None:
         raise errors.BunniesError(f"{change.address}: bunnies deletes no images; a lifecycle policy does")
@@ -118,17 +145,53 @@ def apply(world: World, change: Change) -> dict[str, Any]:
         )
     digest = there.get(tag)
     if digest is None:
-        engine = world.engine()
-        image = _with_layer(world, engine, wanted, _local_base(world, engine, wanted))
-        target = (f"{world.registry()}/{name}", tag)
         try:
-            digest = engine.push(image, target, registry.login(world.aws), world.tell)
-        except errors.EngineError:
-            # Another apply pushed first: an immutable tag refuses ours, and theirs is made of the same things.
+            digest = _made(world, wanted)
+        except errors.RegistryError:
+            # Another apply was first: an immutable tag refuses ours, and theirs is made of the same things.
             digest = (_digests(world, name, [tag]) or {}).get(tag)
             if digest is None:
                 raise
     return _attributes(world, spec, digest)
+
+
+def _made(world: World, wanted: Resource) -> str:
+    """Push every blob, then what names them, the tag last; the digest that the tag stands for."""
+    spec = wanted.spec
+    target = world.registries().repository(world.registry(), spec["repository"])
+    blobs: list[registry.Blob] = []
+    made: dict[str, derive.Derived] = {}
+    with bases.opened(world, wanted) as parts:
+        for part in parts:
+            layer = world.layer(part.platform)
+            try:
+                derived = derive.image(part.base, layer)
+            except derive.DeriveError as error:
+                raise errors.BunniesError(f"{wanted.address}: {part.base.name}: {error}.") from None
+            made[part.base.digest] = derived
+            blobs += [*part.blobs, registry.from_file(layer.path, layer.digest, layer.size)]
+            blobs.append(registry.from_bytes(derived.config))
+        world.tell(f"pushing to {target.name}")
+        transfer.push(target, blobs, world.tell)
+    documents = {
+        digest: registry.document(derived.manifest, derived.media_type) for digest, derived in made.items()
+    }
+    if len(documents) == 1:
+        last = next(iter(documents.values()))
+    else:
+        for document in documents.values():
+            target.put(document.digest, document)
+        last = _index(world, wanted, {digest: document.body for digest, document in documents.items()})
+    target.put(spec["tag"], last)
+    return last.digest
+
+
+def _index(world: World, wanted: Resource, made: Mapping[str, bytes]) -> registry.Document:
+    found = bases.reference(wanted.spec)
+    assert found is not None  # noqa: S101  only a registry has several platforms under one name
+    digest = wanted.spec["base"]["index"]
+    base = world.registries().repository(found.host, found.path).manifest(digest)
+    return registry.document(derive.index(base.body, str(found), digest, made), base.media_type)
 
 
 def _check(manifest: Manifest) -> None:
@@ -138,28 +201,25 @@ def _check(manifest: Manifest) -> None:
         wrong.append(("from", "an image has either from: or build:. Write exactly one of them."))
     elif "build" in body and not isinstance(body["build"], Mapping):
         wrong.append(("build", "build is a mapping. Write build: {context: ., dockerfile: Dockerfile}."))
+    elif body.get("builder") == "registry" and str(body.get("from", bases.DAEMON)).startswith(bases.DAEMON):
+        wrong.append(
+            (
+                "builder",
+                "only an engine has or builds this image. Write builder: auto, or a registry's in from:.",
+            )
+        )
     if not body.get("repository"):
         wrong.append(("repository", "repository is missing. Write the name of the Repository to push to."))
-    if len(body.get("platforms") or PLATFORMS) != 1:
-        wrong.append(("platforms", "more than one platform is not supported yet. Write a single one."))
     if wrong:
         raise errors.ManifestError(
             errors.Problem(manifest.at(field), manifest.address, what) for field, what in wrong
         )
 
 
-def _field(manifest: Manifest) -> str:
-    return "from" if "from" in manifest.body else "build"
-
-
-def _asked(manifest: Manifest) -> tuple[str, str]:
+def _asked(manifest: Manifest) -> tuple[str, ...]:
     """What is asked of the outside: the same for two manifests with one base, each build its own."""
     base = manifest.body.get("from")
-    return (str(base), _platform(manifest)) if base else (manifest.address, "")
-
-
-def _platform(manifest: Manifest) -> str:
-    return str((manifest.body.get("platforms") or PLATFORMS)[0])
+    return (str(base), *bases.platforms(manifest.body)) if base else (manifest.address,)
 
 
 def _repository(manifest: Manifest) -> str:
@@ -191,7 +251,7 @@ def _digests(world: World, repository: str, tags: Sequence[str]) -> dict[str, st
                 "BatchGetImage",
                 repositoryName=repository,
                 imageIds=ids,
-                acceptedMediaTypes=list(registry.MANIFESTS),
+                acceptedMediaTypes=list(media.MANIFESTS),
             )
         except errors.AwsError as error:
             if error.code == "RepositoryNotFoundException":
@@ -200,129 +260,3 @@ def _digests(world: World, repository: str, tags: Sequence[str]) -> dict[str, st
         for image in answer["images"]:
             found[image["imageId"]["imageTag"]] = image["imageId"]["imageDigest"]
     return found
-
-
-def _credentials(world: World, host: str) -> Credentials | None:
-    return registry.login(world.aws) if host == world.registry() else None
-
-
-def _base(world: World, manifest: Manifest) -> dict[str, Any]:
-    platform = _platform(manifest)
-    if "build" in manifest.body:
-        build = manifest.body["build"]
-        files = _context(build, manifest.source.file)
-        pins = {reference: _pin(world, reference) for reference in context.bases(files)}
-        return {"digest": context.digest(files, build.get("target"), pins, platform), "pins": pins}
-    text = str(manifest.body["from"])
-    engine = world.engine()
-    if text.startswith(DAEMON):
-        return {"digest": _local(engine, text.removeprefix(DAEMON))["Id"], "pins": {}}
-    reference = registry.parse(text)
-    credentials = _credentials(world, reference.host)
-    return {"digest": registry.digest_of(engine, reference, platform, credentials), "pins": {}}
-
-
-def _local(engine: Engine, name: str) -> dict[str, Any]:
-    if found := engine.inspect(name):
-        return found
-    raise errors.EngineError(
-        f"the Docker engine at {engine.host} has no image {name}. Build, load or pull it there first."
-    )
-
-
-def _context(build: Mapping[str, Any], manifest_file: str) -> context.Context:
-    root = Path(manifest_file).parent / str(build.get("context", "."))
-    args = {str(key): str(value) for key, value in (build.get("args") or {}).items()}
-    try:
-        return context.read(root, str(build.get("dockerfile", "Dockerfile")), args)
-    except errors.BunniesError as error:
-        raise errors.EngineError(str(error)) from None
-
-
-def _pin(world: World, text: str) -> str:
-    """What a FROM is replaced by: REPOSITORY@DIGEST as its registry says now, else what the engine has under that name."""
-    engine = world.engine()
-    try:
-        reference = registry.parse(text)
-        found = engine.descriptor(str(reference), _credentials(world, reference.host))
-    except (errors.EngineError, ValueError):
-        local = engine.inspect(text)
-        if local is None:
-            raise
-        pulled = local.get("RepoDigests") or ()
-        return str(pulled[0] if pulled else local["Id"])
-    return f"{reference.repository}@{found.digest}"
-
-
-def _local_base(world: World, engine: Engine, wanted: Resource) -> dict[str, Any]:
-    """The engine's document of the user's image, pulled or built where it is not there yet."""
-    spec = wanted.spec
-    platform = spec["platforms"][0]
-    if "build" in spec:
-        return _local(engine, _built(world, engine, wanted))
-    text = str(spec["from"])
-    if text.startswith(DAEMON):
-        return _local(engine, spec["base"]["digest"])
-    reference = registry.parse(text)
-    name = f"{reference.repository}@{spec['base']['digest']}"
-    if engine.inspect(name) is None:
-        engine.pull(name, platform, _credentials(world, reference.host), world.tell)
-    return _local(engine, name)
-
-
-def _built(world: World, engine: Engine, wanted: Resource) -> str:
-    build, base = wanted.spec["build"], wanted.spec["base"]
-    platform = wanted.spec["platforms"][0]
-    pins = base.get("pins", {})
-    files = _context(build, wanted.source.file if wanted.source else ".")
-    if context.digest(files, build.get("target"), pins, platform) != base["digest"]:
-        raise errors.StalePlanError(
-            f"{wanted.address}: files in {files.root} changed since the plan. Plan again."
-        )
-    for pin in pins.values():
-        if "@" in pin and engine.inspect(pin) is None:
-            engine.pull(pin, platform, _credentials(world, registry.parse(pin).host), world.tell)
-    options = {"args": files.args, "target": build.get("target")}
-    with context.tar(files, pins) as stream:
-        return engine.build(stream, platform, world.tell, dockerfile=files.dockerfile, options=options)
-
-
-def _with_layer(world: World, engine: Engine, wanted: Resource, base: Mapping[str, Any]) -> str:
-    """The id of the image that is `base` plus the platform layer, and nothing else changed."""
-    spec = wanted.spec
-    platform = spec["platforms"][0]
-    before = base.get("Config") or {}
-    if why := layer.refusal(before):
-        raise errors.EngineError(f"{wanted.address}: {spec.get('from', 'the image built')}: {why}.")
-    runs = f"{base.get('Os', 'linux')}/{base.get('Architecture')}"
-    if not platform.startswith(runs):
-        raise errors.EngineError(
-            f"{wanted.address}: the image is for {runs}, the manifest says {platform}. Change platforms, or the base."
-        )
-    labels = {BASE_LABEL: spec["base"]["digest"], LAYER_LABEL: spec["layer"]}
-    if "from" in spec and not str(spec["from"]).startswith(DAEMON):
-        labels |= {OCI_NAME: str(registry.parse(spec["from"])), OCI_DIGEST: spec["base"]["digest"]}
-    world.tell(f"adding the platform layer to {spec.get('from', wanted.address)}")
-    with _addition(layer.dockerfile(base["Id"], before), world.layer(platform)) as stream:
-        image = engine.build(stream, platform, lambda _line: None, options={"labels": labels})
-    if wrong := layer.differences(before, _local(engine, image)["Config"], labels):
-        raise errors.EngineError(
-            f"{wanted.address}: this engine changed {', '.join(wrong)} of the image while it added the layer. "
-            "Nothing was pushed. Use another engine."
-        )
-    return image
-
-
-def _addition(dockerfile: str, platform_layer: layer.Layer) -> IO[bytes]:
-    """The build context that adds the layer: two files, the same bytes each time, so that the engine's cache holds."""
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, content in (
-            ("Dockerfile", dockerfile.encode()),
-            (layer.BLOB, platform_layer.path.read_bytes()),
-        ):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(context.plain(entry, 0o644), io.BytesIO(content))
-    stream.seek(0)
-    return stream

@@ -22,8 +22,9 @@ import pytest
 
 from reconciler import aws as aws_module
 from reconciler import engine as docker_engine
-from reconciler import errors, kinds, local, model
+from reconciler import clock, errors, kinds, local, model, registry
 from reconciler import layer as layers
+from reconciler.registry import keys
 
 PLATFORM = "linux/amd64"
 SESSION = uuid.uuid4().hex[
@@ -188,12 +189,15 @@ def world(
     stand_in_layer: layers.Layer,
 ) -> kinds.World:
     """The outside as a run reaches it, on the local cloud, with the tiny layer."""
+    host, time = f"127.0.0.1:{cloud.port}", clock.system()
+    registries = registry.Registries(local.env(cloud.port), time, keys.Ecr(aws, lambda: host, time.now))
     return kinds.World(
         settings=model.Settings("e2e", local.REGION, "e2e", "e2e-bucket", "bunnies/e2e"),
         aws=aws,
         engine=lambda: engine,
-        registry=lambda: f"127.0.0.1:{cloud.port}",
+        registry=lambda: host,
         layer=lambda _platform: stand_in_layer,
         tell=lambda _line: None,
         environment=local.env(cloud.port),
+        registries=lambda: registries,
     )
