@@ -157,12 +157,13 @@ def grants(commands: Iterable[str]) -> Iterator[Grant]:
             yield from use.grants
 
 
-def actions(operation: str) -> tuple[str, ...]:
-    """The actions that an operation of this name takes, whichever service it is of; for messages."""
-    found = {
-        grant.actions[0]
-        for (_, name), use in OPERATIONS.items()
-        if name == operation
-        for grant in use.grants[:1]
-    }
+def actions(service: str, operation: str) -> tuple[str, ...]:
+    """The actions that make an operation itself, without what its parameters may need besides; none where it is free."""
+    use = OPERATIONS[service, operation]
+    return use.grants[0].actions if use.grants else ()
+
+
+def named(operation: str) -> tuple[str, ...]:
+    """The same for an operation whose service is not known, as an error names it."""
+    found = {one for service, name in OPERATIONS if name == operation for one in actions(service, name)}
     return tuple(sorted(found))

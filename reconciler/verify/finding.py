@@ -69,7 +69,7 @@ def unread(about: str, error: BunniesError, absent: tuple[str, ...], do: str) ->
     if error.code in absent or error.status == 404:
         return Finding(Level.FAIL, about, "is not there", do)
     if error.code in _DENIED:
-        action = " or ".join(table.actions(error.operation)) or error.operation
+        action = " or ".join(table.named(error.operation)) or error.operation
         return Finding(
             Level.WARN,
             about,

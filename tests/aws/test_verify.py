@@ -373,7 +373,7 @@ def test_a_read_that_is_denied_is_a_warning_that_names_the_action(
     lab.aws.deny(operation)
     found = findings(lab, tmp_path)
     assert found
-    action = " or ".join(table.actions(operation))
+    action = " or ".join(table.named(operation))
     assert all(what.startswith(f"warn cannot be looked at: {action} is denied") for what in found.values()), (
         found
     )
