@@ -16,7 +16,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from reconciler import errors
+from reconciler import errors, pacing
 
 if TYPE_CHECKING:
     import boto3
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+READING: Final = ("BatchCheck", "BatchGet", "Describe", "FilterLogEvents", "Get", "Head", "List", "Simulate")
+"""What the names of operations that change nothing begin with."""
+
+REFUSED: Final = "OnlyReading"
+"""The code of the error where a client that only reads is asked for more."""
 
 CONNECTIONS: Final = 16  # threads of `parallel`, and connections that each client keeps
 
@@ -65,12 +71,22 @@ class Aws:
     """AWS as one profile and region reach it; may be used from several threads.
 
     `endpoint_url` stands in for every service's own address; None leaves that to AWS_ENDPOINT_URL and the
-    profile. `calls` counts the requests by (service, operation), pages one by one, retries not.
+    profile. `calls` counts the requests by (service, operation), pages one by one, retries not. With `readonly` a
+    call that is not on the list of those that read is refused before it is sent. `pace` holds calls to amazonaws.com
+    below the rates documented for it; another endpoint has its own.
     """
 
     def __init__(
-        self, region: str | None, profile: str | None = None, endpoint_url: str | None = None
+        self,
+        region: str | None,
+        profile: str | None = None,
+        endpoint_url: str | None = None,
+        *,
+        readonly: bool = False,
+        pace: pacing.Pace | None = None,
     ) -> None:
+        self._readonly = readonly
+        self._pace = pace
         self._region = region
         self._profile = profile
         self._endpoint_url = endpoint_url
@@ -85,8 +101,7 @@ class Aws:
 
         A Body in the answer is a stream: read it within `translated`.
         """
-        client = self._client(service)
-        self._count(service, operation)
+        client = self._begin(service, operation)
         with translated(operation):
             answer: dict[str, Any] = getattr(client, _method(operation))(**params)
         answer.pop("ResponseMetadata", None)
@@ -94,20 +109,20 @@ class Aws:
 
     def pages(self, service: str, operation: str, /, **params: Any) -> Iterator[dict[str, Any]]:
         """Every page of the answer; a single one where the operation has no pages. Raises AwsError."""
-        client = self._client(service)
-        if not client.can_paginate(_method(operation)):
+        if not self._client(service).can_paginate(_method(operation)):
             yield self.call(service, operation, **params)
             return
+        client = self._begin(service, operation)
         with translated(operation):
             pages = iter(client.get_paginator(_method(operation)).paginate(**params))
         while True:
-            self._count(service, operation)
             with translated(operation):
                 page = next(pages, None)
             if page is None:
                 self.calls[service, operation] -= 1
                 return
             yield page
+            self._begin(service, operation)
 
     @property
     def region(self) -> str:
@@ -141,9 +156,17 @@ class Aws:
             )
         return model
 
-    def _count(self, service: str, operation: str) -> None:
+    def _begin(self, service: str, operation: str) -> BaseClient:
+        """The client for a call, which is allowed, counted and due."""
+        if self._readonly and not operation.startswith(READING):
+            message = "this command only reads; it may not make this call. Use `bunnies apply`."
+            raise errors.AwsError(operation, REFUSED, message)
+        client = self._client(service)
         with self._lock:
             self.calls[service, operation] += 1
+        if self._pace and _is_amazon(client.meta.endpoint_url):
+            self._pace.wait(service, operation)
+        return client
 
     def _client(self, service: str) -> BaseClient:
         with self._lock:  # making a client is not thread-safe in botocore; using one is
@@ -172,7 +195,7 @@ class Aws:
             connect_timeout=5,
             read_timeout=60,
             max_pool_connections=CONNECTIONS,
-            retries={"mode": "standard", "total_max_attempts": 4},
+            retries={"mode": "adaptive", "total_max_attempts": 4},  # slows down where it is throttled
             s3=s3,
         )
         with translated("configuration"):

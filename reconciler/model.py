@@ -128,6 +128,7 @@ class Settings:
     guards: Mapping[str, Any] = NOTHING
     ignore_tags: tuple[str, ...] = ()
     max_parallel: int | None = None
+    redact: tuple[str, ...] = ()
     source: Source | None = field(default=None, compare=False)
 
 
@@ -151,7 +152,8 @@ class Resource:
     that must be there first. `attributes` is what a Ref to it resolves to, and handles such as an ARN (live
     only). `owner` is the value of the tag bunnies:owner (live), or Settings.name (desired). `digest` is the
     value of the tag bunnies:digest (live). `options` are the manifest's wishes about managing it: adopt,
-    external, forceDelete, keepRevisions (desired only).
+    external, forceDelete, keepRevisions (desired only). `raw` is the body that `spec` was made from, as a person
+    or AWS wrote it.
     """
 
     address: str
@@ -162,15 +164,20 @@ class Resource:
     digest: str | None = None
     options: Mapping[str, Any] = NOTHING
     source: Source | None = field(default=None, compare=False)
+    raw: Mapping[str, Any] = field(default=NOTHING, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class FieldDiff:
-    """One field that differs; `path` is semantic: `containerDefinitions[aligner].environment[THREADS]`."""
+    """One field that differs; `path` is semantic: `containerDefinitions[aligner].environment[THREADS]`.
+
+    `drift`: True where live changed since we applied, False where the manifest did, None where nobody can tell.
+    """
 
     path: str
     before: Any = field(compare=False)
     after: Any = field(compare=False)
+    drift: bool | None = field(default=None, compare=False)
 
 
 class Action(StrEnum):
@@ -292,7 +299,7 @@ class Plan:
 
     `copies` are due now: files of jobs that have succeeded, missing at the places that they are published to.
     `digest` covers the resource changes and the wanted (address, job_id) pairs, not attempts or progress: a plan
-    that is applied again goes on.
+    that is applied again goes on. `limit` and `exclude` are the patterns that it was limited by.
     """
 
     owner: str
@@ -300,6 +307,13 @@ class Plan:
     jobs: tuple[JobDecision, ...]
     digest: str
     copies: tuple[Copy, ...] = ()
+    limit: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether it covers all that the manifests want."""
+        return not (self.limit or self.exclude)
 
     @property
     def summary(self) -> dict[str, int]:
@@ -335,10 +349,14 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one change or job, told as it happens; `attributes` is what Refs to it now resolve to."""
+    """What became of one change or job, told as it happens; `attributes` is what Refs to it now resolve to.
+
+    `stale` says that it was refused because it is no longer what was planned.
+    """
 
     address: str
     action: str
     status: Status
     detail: str = ""
     attributes: Mapping[str, Any] = NOTHING
+    stale: bool = False

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler import decide, kinds, publish, validate
+from reconciler import decide, kinds, limit, presence, publish, validate
 from reconciler import plan as planner
 from reconciler.kinds import job as job_kind
 from reconciler.ledger import Ledger
-from reconciler.model import Action, Copy, Decision, Job, JobRecord, ManifestSet, Plan, Resource
+from reconciler.model import (
+    NOTHING,
+    Action,
+    Copy,
+    Decision,
+    Job,
+    JobRecord,
+    ManifestSet,
+    Plan,
+    Ref,
+    Resource,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +34,8 @@ class Survey:
     """What is wanted and what is there, at one moment.
 
     `live` is by address, `records` by job id; `history` gives the identity that an address meant last, under
-    another job id than now; `copies` are due at the places that jobs publish to.
+    another job id than now; `copies` are due at the places that jobs publish to; `gone` are jobs whose outputs
+    are needed and not there.
     """
 
     manifests: ManifestSet
@@ -33,6 +45,7 @@ class Survey:
     records: Mapping[str, JobRecord]
     history: Mapping[str, Mapping[str, Any] | None]
     copies: tuple[Copy, ...]
+    gone: Mapping[str, int] = NOTHING
 
 
 def survey(world: kinds.World, ledger: Ledger, manifests: ManifestSet) -> Survey:
@@ -46,27 +59,64 @@ def survey(world: kinds.World, ledger: Ledger, manifests: ManifestSet) -> Survey
         facts = kind.facts(world, of_kind)
         wanted = [kind.desired(manifest, manifests.settings, facts) for manifest in of_kind]
         world.tell(f"reading {name}")
-        desired += wanted
-        live |= kind.live(world, wanted)
+        found = kind.live(world, wanted)
+        desired += kinds.explained(kind, world, wanted, found)
+        live |= found
     jobs = _jobs(world, manifests, desired)
     with ThreadPoolExecutor(1) as pool:
         history = pool.submit(ledger.history, [job.address for job in jobs])
         records = ledger.records([job.job_id for job in jobs])
         copies = publish.pending(world.aws, jobs, records)
         earlier = _earlier(jobs, history.result())
-    return Survey(manifests, tuple(desired), live, jobs, records, earlier, copies)
+    _, gone = presence.decisions(
+        ledger, records, lambda gone: decide.decide(jobs, records, earlier, decide.Ground(gone=gone))
+    )
+    return Survey(manifests, tuple(desired), live, jobs, records, earlier, copies, gone)
 
 
-def plan(found: Survey, *, prune: bool = False, allow_deletes: int = 0) -> Plan:
+def plan(
+    found: Survey, *, prune: bool = False, allow_deletes: int = 0, scope: limit.Scope = limit.EVERYTHING
+) -> Plan:
     """The Plan that this survey calls for. Pure; raises GuardError where Settings.guards refuse it."""
     settings = found.manifests.settings
-    changes = planner.plan(settings.name, found.desired, found.live, prune=prune)
+    everything = planner.plan(settings.name, found.desired, found.live, prune=prune)
+    scope.check([change.address for change in everything] + [job.address for job in found.jobs])
+    changes = limit.changes(scope, everything)
     changing = {change.address for change in changes if change.action is not Action.UNCHANGED}
-    conflicts = {change.address for change in changes if change.action is Action.CONFLICT}
-    decisions = decide.decide(found.jobs, found.records, found.history, changing, conflicts)
+    absent = {change.address: "is not ours" for change in changes if change.action is Action.CONFLICT}
+    absent |= limit.waiting(scope, everything)
+    ground = decide.Ground(changing, absent, found.gone)
+    decisions = decide.decide(found.jobs, found.records, found.history, ground)
+    decisions = limit.decisions(scope, decisions)
     starts = sum(decision.decision in (Decision.RUN, Decision.RETRY) for decision in decisions)
     planner.guard(changes, starts, settings.guards, allow_deletes)
-    return planner.assemble(settings.name, changes, decisions, found.copies)
+    copies = [copy for copy in found.copies if scope.holds(copy.address)]
+    made = planner.assemble(settings.name, changes, decisions, copies)
+    return replace(made, limit=scope.limit, exclude=scope.exclude)
+
+
+def outside(found: Survey, made: Plan) -> dict[str, Mapping[str, Any]]:
+    """Attributes of what is wanted, ours, there, and not in a limited plan: what is inside may refer to it."""
+    inside = {change.address for change in made.changes}
+    changes = planner.plan(made.owner, found.desired, found.live) if not made.complete else ()
+    waiting = limit.waiting(limit.Scope(made.limit, made.exclude), changes)
+    return {
+        change.address: change.before.attributes
+        for change in changes
+        if change.before and change.address not in inside and change.address not in waiting
+    }
+
+
+def _as_it_is(resource: Resource, live: Mapping[str, Resource]) -> Resource:
+    """What is wanted, with the values that its Refs have now: its digest can then tell that nothing changed."""
+    if not resource.needs:
+        return resource
+
+    def now(ref: Ref) -> Any:
+        found = live.get(ref.address)
+        return ref if found is None else found.attributes.get(ref.attribute, ref)
+
+    return replace(resource, spec=planner.fill(resource.spec, now))
 
 
 def _jobs(world: kinds.World, manifests: ManifestSet, desired: list[Resource]) -> tuple[Job, ...]:

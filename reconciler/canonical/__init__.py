@@ -66,17 +66,21 @@ def string(value: Any) -> Any:
 
 
 def tags(value: Any, ignored: Iterable[str] = ()) -> Keyed:
-    """Tags by key, of a mapping or of `[{key, value}]` in either case; without `aws:*`, ours and `ignored`."""
+    """Tags by key, of a mapping or of `[{key, value}]` in either case; without `aws:*`, ours and `ignored`.
+
+    `ignored` are keys, or prefixes of keys that end in `*`.
+    """
     if value is None or isinstance(value, Mapping):
         pairs = dict(value or {})
     else:
         lowered = [{str(k).lower(): v for k, v in item.items()} for item in value if item]
         pairs = {item.get("key"): item.get("value") for item in lowered}
-    skipped = set(ignored)
+    skipped = {key for key in ignored if not key.endswith("*")}
+    passed = ("aws:", "bunnies:", *(key[:-1] for key in ignored if key.endswith("*")))
     return Keyed(
         (str(key), string(item) if item is not None else "")
         for key, item in pairs.items()
-        if key is not None and key not in skipped and not str(key).startswith(("aws:", "bunnies:"))
+        if key is not None and key not in skipped and not str(key).startswith(passed)
     )
 
 

@@ -47,10 +47,13 @@ def validate(common: Common) -> int:
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON on standard output.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes or jobs to start.")
 @click.option("--prune", is_flag=True, help="Delete what is ours and no manifest wants any more.")
+@click.option("--fast", is_flag=True, help="Believe the digest tags in AWS's tagging index; few calls.")
 @click.option(
     "--allow-deletes", type=click.IntRange(0), default=0, metavar="N", help="Let N deletions pass the guard."
 )
-def plan(common: Common, as_json: bool, detailed_exitcode: bool, prune: bool, allow_deletes: int) -> int:
+def plan(
+    common: Common, *, as_json: bool, detailed_exitcode: bool, prune: bool, fast: bool, allow_deletes: int
+) -> int:
     """Compare the manifests with live AWS and say what an apply would do."""
     from reconciler import survey
     from reconciler.plan import unwanted
@@ -60,7 +63,7 @@ def plan(common: Common, as_json: bool, detailed_exitcode: bool, prune: bool, al
     terminal = Terminal(no_color=common.no_color)
     manifests = common.load()
     with terminal.progress():
-        actor = common.actor(manifests.settings, terminal.tell)
+        actor = common.actor(manifests.settings, terminal.tell, readonly=True, fast=fast)
         found = survey.survey(actor.world, actor.ledger, manifests)
     made = survey.plan(found, prune=prune, allow_deletes=allow_deletes)
     if as_json:

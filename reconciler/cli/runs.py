@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli import hidden
 from reconciler.cli.options import Common, common
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def logs(common: Common, address: str, follow: bool, attempt: int | None) -> int
     from reconciler import views
 
     _, actor, _ = _open(common)
-    for piece in views.logs(actor.ledger, address, attempt, follow=follow):
+    for piece in hidden.redactor().stream(views.logs(actor.ledger, address, attempt, follow=follow)):
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
     return 0
@@ -123,7 +124,7 @@ def stop(common: Common, addresses: tuple[str, ...]) -> int:
     """Stop what runs of these jobs."""
     from reconciler import control
 
-    terminal, actor, _ = _open(common)
+    terminal, actor, _ = _open(common, readonly=False)
     return _tell(terminal, control.stop(actor, addresses))
 
 
@@ -134,17 +135,17 @@ def retry(common: Common, addresses: tuple[str, ...]) -> int:
     """Start another attempt of jobs that failed."""
     from reconciler import control
 
-    terminal, actor, _ = _open(common)
+    terminal, actor, _ = _open(common, readonly=False)
     return _tell(terminal, control.retry(actor, addresses))
 
 
-def _open(common: Common) -> tuple[Terminal, Actor, list[str]]:
+def _open(common: Common, *, readonly: bool = True) -> tuple[Terminal, Actor, list[str]]:
     """The terminal, the ledger's actor, and the addresses of the manifests' jobs."""
     from reconciler.render.terminal import Terminal
 
     terminal = Terminal(no_color=common.no_color)
     manifests = common.load()
-    actor = common.actor(manifests.settings, terminal.tell)
+    actor = common.actor(manifests.settings, terminal.tell, readonly=readonly)
     return terminal, actor, [manifest.address for manifest in manifests.of("Job")]
 
 

@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.errors import AwsError
+from reconciler import canonical, diff, seal
+from reconciler.errors import AwsError, StalePlanError
+from reconciler.plan import PREVENT
 
 if TYPE_CHECKING:
     from reconciler.kinds import World
+    from reconciler.model import Change, Resource
 
 OWNER: Final = "bunnies:owner"
 DIGEST: Final = "bunnies:digest"
 FORCE_DELETE: Final = "bunnies:force-delete"
 """Says that images go with their repository: the wish must outlive the manifest that held it."""
+
+_PAGE: Final = 100  # resources that GetResources gives at once, at most
 
 OPTIONS: Final = ("adopt", "external", "forceDelete", "ignoreChanges", "keepRevisions", "prevent")
 """Fields of a manifest that are about managing a resource, not part of it."""
@@ -39,6 +44,58 @@ def options(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return {name: value for name, value in body.items() if name not in wishes}, wishes
 
 
+def marked(spec: dict[str, Any], prevent: str | None) -> dict[str, Any]:
+    """`spec` with the tag that says `prevent` among its tags: it must outlive the manifest that held the wish."""
+    if prevent:
+        spec["tags"] = canonical.Keyed({**spec.get("tags", {}), PREVENT: prevent})
+    return spec
+
+
+def unmoved(change: Change, found: Resource | None) -> None:
+    """Raise StalePlanError where what is there, read just before it is changed, is not what the plan has seen.
+
+    That it is as wanted already, or gone where it was to go, is no reason to stop.
+    """
+    before, after = change.before, change.after
+    if seal.fingerprint(found) == seal.fingerprint(before) or (found is None and after is None):
+        return
+    if found and after and found.owner == after.owner and not diff.compare(found.spec, after.spec):
+        return
+    raise StalePlanError(
+        f"it changed since the plan was made: {_moved(before, found)}. Left alone: plan again."
+    )
+
+
+def _moved(before: Resource | None, found: Resource | None) -> str:
+    """What is otherwise than the plan has seen it."""
+    if found is None:
+        return "it is gone"
+    whose = f"is owned by {found.owner}" if found.owner else f"has no tag {OWNER}"
+    if before is None:
+        return f"it is there by now and {whose}"
+    fields = diff.compare(before.spec, found.spec)
+    words = [f"{one.path} {_short(one.before)} → {_short(one.after)}" for one in fields[:3]]
+    words += [f"{len(fields) - 3} more"] if len(fields) > 3 else []
+    return "; ".join([f"it {whose}", *words] if before.owner != found.owner else words)
+
+
+def _short(value: Any) -> str:
+    text = "(none)" if value is None else canonical.text(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def unchanged(world: World, wanted: Resource, tags: Mapping[str, str]) -> bool:
+    """Whether these tags say that a resource is ours and as wanted: our owner, the digest, and the tags themselves.
+
+    They may come from the tagging index, which lags: an old entry has another digest, and is not believed.
+    """
+    return (
+        tags.get(OWNER) == world.settings.name
+        and canonical.tags(tags, world.settings.ignore_tags) == wanted.spec.get("tags", {})
+        and tags.get(DIGEST) == canonical.digest(wanted.spec)
+    )
+
+
 def owned(world: World, resource_type: str) -> dict[str, dict[str, str]]:
     """ARN → tags of everything that carries our owner tag, as the tagging index has it.
 
@@ -53,6 +110,7 @@ def owned(world: World, resource_type: str) -> dict[str, dict[str, str]]:
             "GetResources",
             TagFilters=filters,
             ResourceTypeFilters=[resource_type],
+            PaginationConfig={"PageSize": _PAGE},
         ):
             for resource in page.get("ResourceTagMappingList", ()):
                 found[resource["ResourceARN"]] = by_key(resource.get("Tags", ()))

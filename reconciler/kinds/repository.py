@@ -6,7 +6,6 @@ and `name`. Must not: touch images, nor a repository that does not carry our own
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -14,14 +13,11 @@ from typing import Any, Final
 from reconciler import aws, canonical, diff
 from reconciler.canonical import ecr
 from reconciler.errors import AwsError, BunniesError, ManifestError, Problem
-from reconciler.kinds import World, ownership
+from reconciler.kinds import World, ownership, policies
 from reconciler.model import NOTHING, Action, Change, Manifest, Resource, Settings
+from reconciler.plan import PREVENT
 
-_PRINCIPAL_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds between tries while IAM spreads the word of a new role; it takes some ten seconds."""
-
-_LIFECYCLE: Final = (100, 30_720)
-"""Characters that the text of a lifecycle policy has, at least and at most."""
+_PAGE: Final = 1000  # repositories that DescribeRepositories gives at once, at most
 
 
 def facts(world: World, manifests: Sequence[Manifest]) -> Mapping[str, Any]:
@@ -39,11 +35,14 @@ def desired(manifest: Manifest, settings: Settings, facts: Mapping[str, Any]) ->
         wishes["registryId"] = body.get("registryId")
     else:
         spec = ecr.repository(body, ecr.partition_in(settings.region), settings.ignore_tags)
+        ownership.marked(spec, wishes.get("prevent"))
         if wishes.get("forceDelete"):
             spec["forceDelete"] = True
         if policy := body.get("repositoryPolicy"):
             wishes["repositoryPolicy"] = policy  # sent as it was written; the canonical one is for comparing
-    return Resource(manifest.address, spec, owner=settings.name, options=wishes, source=manifest.source)
+    return Resource(
+        manifest.address, spec, owner=settings.name, options=wishes, source=manifest.source, raw=body
+    )
 
 
 def _problems(manifest: Manifest, body: Mapping[str, Any], external: bool) -> Iterator[Problem]:
@@ -56,41 +55,30 @@ def _problems(manifest: Manifest, body: Mapping[str, Any], external: bool) -> It
         return
     if "registryId" in body:
         yield problem("registryId", "only an external repository names another account. Leave it out.")
-    for field, read in (
-        ("lifecyclePolicy", ecr.lifecycle_policy),
-        ("repositoryPolicy", ecr.repository_policy),
-    ):
-        try:
-            policy = read(body.get(field))
-        except ValueError as error:
-            yield problem(field, f"{error}. Write JSON, or YAML.")
-            continue
-        length = len(ecr.lifecycle_text(policy)) if field == "lifecyclePolicy" and policy else None
-        if length is not None and length > _LIFECYCLE[1]:
-            yield problem(
-                field, f"it is longer than the {_LIFECYCLE[1]} characters that ECR takes. Shorten it."
-            )
-        if length is not None and length < _LIFECYCLE[0]:
-            yield problem(field, "it is too short to be one. Write rules with a selection and an action.")
+    for field, what in policies.problems(body):
+        yield problem(field, what)
 
 
 def live(world: World, wanted: Sequence[Resource]) -> dict[str, Resource]:
     """The repositories of `wanted` that are there, in full, and those of ours that are not wanted."""
     there = {
         repository["repositoryName"]: repository
-        for page in world.aws.pages("ecr", "DescribeRepositories")
+        for page in world.aws.pages("ecr", "DescribeRepositories", PaginationConfig={"PageSize": _PAGE})
         for repository in page["repositories"]
     }
-    ours = {arn.partition(":repository/")[2] for arn in ownership.owned(world, "ecr:repository")}
+    tagged = {
+        arn.partition(":repository/")[2]: tags
+        for arn, tags in ownership.owned(world, "ecr:repository").items()
+    }
     by_name = {_name(resource.address): resource for resource in wanted}
     elsewhere = {name for name, resource in by_name.items() if resource.options.get("registryId")}
-    names = (there.keys() & by_name.keys()) | ours | elsewhere
+    names = (there.keys() & by_name.keys()) | tagged.keys() | elsewhere
     asked = [by_name.get(name, Resource(f"repository/{name}", {})) for name in sorted(names)]
 
     def read(one: Resource) -> Resource | None:
         name, registry = _name(one.address), one.options.get("registryId")
         described = _described(world, name, registryId=registry) if registry else there.get(name)
-        return _read(world, one, described)
+        return _read(world, one, described, tagged.get(name, NOTHING))
 
     found = aws.parallel(read, asked)
     return {resource.address: resource for resource in found if resource is not None}
@@ -99,14 +87,17 @@ def live(world: World, wanted: Sequence[Resource]) -> dict[str, Resource]:
 def apply(world: World, change: Change, sleep: Callable[[float], None] = time.sleep) -> Mapping[str, Any]:
     """Make the repository what `change.after` says, or delete it; every step may have been taken before."""
     if change.action is Action.DELETE:
-        _delete(world, _name(change.address))
+        _delete(world, change)
         return NOTHING
     if change.after is None:
         raise AssertionError(change)
     wanted = change.after
     if change.action is Action.CREATE:
+        ownership.unmoved(change, _read(world, wanted, _described(world, _name(wanted.address))))
         _create(world, wanted)
     found = _there(world, wanted)
+    if change.action is not Action.CREATE:
+        ownership.unmoved(change, found)
     if change.action is Action.ADOPT:
         _tag(world, found, {ownership.OWNER: world.settings.name})
     elif found.owner != world.settings.name:
@@ -152,8 +143,17 @@ def _described(world: World, name: str, **more: str) -> dict[str, Any] | None:
     return repository
 
 
-def _read(world: World, wanted: Resource, described: Mapping[str, Any] | None) -> Resource | None:
-    """What ECR says of one repository, policies and tags too; of an external one, only where it is."""
+def _read(
+    world: World,
+    wanted: Resource,
+    described: Mapping[str, Any] | None,
+    tagged: Mapping[str, str] = NOTHING,
+) -> Resource | None:
+    """What ECR says of one repository, policies and tags too; of an external one, only where it is.
+
+    `tagged` are its tags in the tagging index: believed where they say that nothing changed, and with `fast` the
+    policies with them.
+    """
     if described is None:
         return None
     name, arn = described["repositoryName"], described["repositoryArn"]
@@ -161,18 +161,21 @@ def _read(world: World, wanted: Resource, described: Mapping[str, Any] | None) -
     if wanted.options.get("external"):
         elsewhere = wanted.options.get("registryId") and {"uri": described["repositoryUri"]}
         return Resource(wanted.address, {}, attributes=attributes | (elsewhere or {}))
-    tags = ownership.by_key(world.aws.call("ecr", "ListTagsForResource", resourceArn=arn)["tags"])
+    believed = ownership.unchanged(world, wanted, tagged) and _is_forced(tagged) == _is_forced(
+        _tags(wanted.spec)
+    )
+    tags = tagged if believed else _tags_of(world, arn)
     body = {
         **described,
-        "lifecyclePolicy": _policy(world, "GetLifecyclePolicy", "lifecyclePolicyText", name),
-        "repositoryPolicy": _policy(world, "GetRepositoryPolicy", "policyText", name),
+        **(_policies(wanted) if believed and world.fast else policies.read(world, name)),
         "tags": tags,
     }
     spec = ecr.repository(body, ecr.partition_of(arn), world.settings.ignore_tags)
-    if tags.get(ownership.FORCE_DELETE) == "true":
+    ownership.marked(spec, tags.get(PREVENT))
+    if _is_forced(tags):
         spec["forceDelete"] = True
-    policies = {key: spec[key] for key in ("lifecyclePolicy", "repositoryPolicy") if key in spec}
-    spec = canonical.without_strangers(spec, wanted.spec, ecr.KNOWN) | policies
+    whole = {key: spec[key] for key in ("lifecyclePolicy", "repositoryPolicy") if key in spec}
+    spec = canonical.without_strangers(spec, wanted.spec, ecr.KNOWN) | whole
     _pass_over_encryption(spec, wanted.spec)
     return Resource(
         wanted.address,
@@ -180,6 +183,7 @@ def _read(world: World, wanted: Resource, described: Mapping[str, Any] | None) -
         attributes=attributes,
         owner=tags.get(ownership.OWNER),
         digest=tags.get(ownership.DIGEST),
+        raw=body,
     )
 
 
@@ -198,16 +202,6 @@ def _pass_over_encryption(spec: dict[str, Any], wanted: Mapping[str, Any]) -> No
         found.pop("kmsKey", None)
     elif "alias/" in key or str(found.get("kmsKey", "")).endswith(f":key/{key}"):
         found["kmsKey"] = key
-
-
-def _policy(world: World, operation: str, field: str, name: str) -> str | None:
-    try:
-        text: str = world.aws.call("ecr", operation, repositoryName=name)[field]
-    except AwsError as error:
-        if error.code in ("LifecyclePolicyNotFoundException", "RepositoryPolicyNotFoundException"):
-            return None
-        raise
-    return text
 
 
 def _create(world: World, wanted: Resource) -> None:
@@ -252,37 +246,11 @@ def _update(world: World, wanted: Resource, found: Resource, sleep: Callable[[fl
             "ecr", "PutImageScanningConfiguration", repositoryName=name, imageScanningConfiguration=scanning
         )
     if "lifecyclePolicy" in differing:
-        _put_lifecycle(world, name, spec.get("lifecyclePolicy"))
+        policies.put_lifecycle(world, name, spec.get("lifecyclePolicy"))
     if "repositoryPolicy" in differing:
-        _put_policy(world, name, wanted.options.get("repositoryPolicy"), sleep)
+        policies.put_repository_policy(world, name, wanted.options.get("repositoryPolicy"), sleep)
     if differing & {"tags", "forceDelete"}:
         _put_tags(world, wanted, found)
-
-
-def _put_lifecycle(world: World, name: str, policy: Mapping[str, Any] | None) -> None:
-    if policy:
-        text = ecr.lifecycle_text(policy)
-        world.aws.call("ecr", "PutLifecyclePolicy", repositoryName=name, lifecyclePolicyText=text)
-    else:
-        _gone(world, "DeleteLifecyclePolicy", repositoryName=name)
-
-
-def _put_policy(world: World, name: str, policy: Any, sleep: Callable[[float], None]) -> None:
-    if not policy:
-        _gone(world, "DeleteRepositoryPolicy", repositoryName=name)
-        return
-    text = policy if isinstance(policy, str) else json.dumps(policy)
-    for delay in (*_PRINCIPAL_DELAYS, None):
-        try:
-            world.aws.call("ecr", "SetRepositoryPolicy", repositoryName=name, policyText=text)
-        except AwsError as error:
-            new = "Principal not found" in error.message or "Invalid repository policy" in error.message
-            if delay is None or not new:
-                raise
-            world.tell(f"{name}: a principal of the policy is not known yet, trying again")
-            sleep(delay)
-        else:
-            return
 
 
 def _put_tags(world: World, wanted: Resource, found: Resource) -> None:
@@ -297,23 +265,37 @@ def _tags(spec: Mapping[str, Any]) -> dict[str, str]:
     return {**spec.get("tags", {}), **({ownership.FORCE_DELETE: "true"} if spec.get("forceDelete") else {})}
 
 
+def _is_forced(tags: Mapping[str, str]) -> bool:
+    return tags.get(ownership.FORCE_DELETE) == "true"
+
+
+def _tags_of(world: World, arn: str) -> dict[str, str]:
+    return ownership.by_key(world.aws.call("ecr", "ListTagsForResource", resourceArn=arn)["tags"])
+
+
+def _policies(wanted: Resource) -> dict[str, Any]:
+    return {field: wanted.spec.get(field) for field in ("lifecyclePolicy", "repositoryPolicy")}
+
+
 def _tag(world: World, found: Resource, tags: Mapping[str, str]) -> None:
     world.aws.call("ecr", "TagResource", resourceArn=found.attributes["arn"], tags=ownership.listed(tags))
 
 
-def _delete(world: World, name: str) -> None:
+def _delete(world: World, change: Change) -> None:
+    name = _name(change.address)
     described = _described(world, name)
     if described is None:
         return
+    ownership.unmoved(change, _read(world, Resource(change.address, {}), described))
     arn = described["repositoryArn"]
-    tags = ownership.by_key(world.aws.call("ecr", "ListTagsForResource", resourceArn=arn)["tags"])
+    tags = _tags_of(world, arn)
     if tags.get(ownership.OWNER) != world.settings.name:
         raise BunniesError(
             f"repository/{name} no longer carries our tag {ownership.OWNER}: it is left alone."
         )
-    force = tags.get(ownership.FORCE_DELETE) == "true"
+    force = _is_forced(tags)
     try:
-        _gone(world, "DeleteRepository", repositoryName=name, force=force)
+        policies.gone(world, "DeleteRepository", repositoryName=name, force=force)
     except AwsError as error:
         if error.code != "RepositoryNotEmptyException":
             raise
@@ -321,12 +303,3 @@ def _delete(world: World, name: str) -> None:
             f"repository/{name} still holds images and is left alone. Delete them first; or bring its manifest "
             "back with forceDelete: true, apply, and take it away again."
         ) from error
-
-
-def _gone(world: World, operation: str, **params: Any) -> None:
-    """A deletion, of what may be gone already."""
-    try:
-        world.aws.call("ecr", operation, **params)
-    except AwsError as error:
-        if not error.code.endswith("NotFoundException"):
-            raise

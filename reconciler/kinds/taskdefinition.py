@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from reconciler import aws, canonical, diff
@@ -19,6 +19,7 @@ from reconciler.canonical import ecs
 from reconciler.errors import AwsError, BunniesError
 from reconciler.kinds import World, ownership
 from reconciler.model import NOTHING, Action, Change, FieldDiff, Manifest, Ref, Resource, Settings
+from reconciler.plan import PREVENT
 
 _REGISTER_DELAYS: Final = (1.0, 2.0, 4.0)
 """Seconds between tries where another registration of the family is under way."""
@@ -33,6 +34,7 @@ def desired(manifest: Manifest, settings: Settings, facts: Mapping[str, Any]) ->
     """The family as wanted, with the roles of Settings where the manifest has none; needs what its Refs name."""
     body, wishes = ownership.options(manifest.body)
     spec = ecs.canonical({**with_roles(body, settings), "family": manifest.name}, settings.ignore_tags)
+    ownership.marked(spec, wishes.get("prevent"))
     return Resource(
         manifest.address,
         spec,
@@ -40,6 +42,7 @@ def desired(manifest: Manifest, settings: Settings, facts: Mapping[str, Any]) ->
         owner=settings.name,
         options=wishes,
         source=manifest.source,
+        raw={**body, "family": manifest.name},
     )
 
 
@@ -53,19 +56,51 @@ def with_roles(body: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
 
 
 def live(world: World, wanted: Sequence[Resource]) -> dict[str, Resource]:
-    """The newest active revision of each wanted family, and of each family of ours that is not wanted."""
-    ours = {
-        f"taskdefinition/{_family(arn)}": Resource(f"taskdefinition/{_family(arn)}", {})
-        for arn in ownership.owned(world, "ecs:task-definition")
-    }
-    asked = ours | {resource.address: resource for resource in wanted}
-    found = aws.parallel(lambda one: _newest(world, one), asked.values())
+    """The newest active revision of each wanted family, and of each family of ours that is not wanted.
+
+    A revision is immutable, so one that is ACTIVE and carries the wanted digest is believed, and not described.
+    """
+    tagged = ownership.owned(world, "ecs:task-definition")
+    newest = _by_family(tagged) if world.fast else _active(world, len(wanted))
+    by_address = {resource.address: resource for resource in wanted}
+    left = {f"taskdefinition/{_family(arn)}" for arn in tagged if newest is None or _family(arn) in newest}
+    asked = [*wanted, *(Resource(address, {}) for address in sorted(left - by_address.keys()))]
+
+    def read(one: Resource) -> Resource | None:
+        arn = (newest or {}).get(one.address.partition("/")[2], "")
+        if one.address in by_address and ownership.unchanged(world, one, tagged.get(arn, NOTHING)):
+            return _believed(world, one, arn, tagged[arn])
+        return _newest(world, one)
+
+    found = aws.parallel(read, asked)
     return {resource.address: resource for resource in found if resource is not None}
+
+
+def _active(world: World, families: int) -> dict[str, str] | None:
+    """Family → ARN of its newest ACTIVE revision; None where to list them all takes more calls than to ask for each."""
+    arns: list[str] = []
+    for number, page in enumerate(world.aws.pages("ecs", "ListTaskDefinitions", status="ACTIVE"), 1):
+        arns += page["taskDefinitionArns"]
+        if number >= families and page.get("nextToken"):
+            return None
+    return _by_family(arns)
+
+
+def _by_family(arns: Iterable[str]) -> dict[str, str]:
+    return {_family(arn): arn for arn in sorted(arns, key=_revision)}
+
+
+def _believed(world: World, wanted: Resource, arn: str, tags: Mapping[str, str]) -> Resource:
+    """The revision of that ARN, of which the digest says that it is as wanted."""
+    attributes = {"arn": arn, "revision": _revision(arn), "family": _family(arn)}
+    owner, digest = tags[ownership.OWNER], tags[ownership.DIGEST]
+    return Resource(wanted.address, wanted.spec, attributes=attributes, owner=owner, digest=digest)
 
 
 def apply(world: World, change: Change, sleep: Callable[[float], None] = time.sleep) -> Mapping[str, Any]:
     """Make the family's newest revision what `change.after` says, or deregister all of ours."""
     if change.action is Action.DELETE:
+        ownership.unmoved(change, _newest(world, Resource(change.address, {})))
         _deregister(world, change.address.partition("/")[2])
         return NOTHING
     wanted = change.after
@@ -75,6 +110,7 @@ def apply(world: World, change: Change, sleep: Callable[[float], None] = time.sl
     if found is not None and found.owner != world.settings.name and change.action is not Action.ADOPT:
         theirs = f"is owned by {found.owner}" if found.owner else "has no tag bunnies:owner"
         raise BunniesError(f"{wanted.address} {theirs}: it is left alone. Write adopt: true to take it over.")
+    ownership.unmoved(change, found)
     if found is None or _content(found, wanted):
         found = _register(world, wanted, sleep)
         if differing := _content(found, wanted):
@@ -100,6 +136,10 @@ def _refs(value: Any) -> Iterator[Ref]:
 
 def _family(arn: str) -> str:
     return arn.rpartition("/")[2].partition(":")[0]
+
+
+def _revision(arn: str) -> int:
+    return int(arn.rpartition(":")[2])
 
 
 def _content(found: Resource, wanted: Resource) -> tuple[FieldDiff, ...]:
@@ -135,6 +175,7 @@ def _describe(world: World, reference: str) -> dict[str, Any] | None:
 def _resource(world: World, wanted: Resource, answer: Mapping[str, Any]) -> Resource:
     definition, tags = answer["taskDefinition"], ownership.by_key(answer.get("tags") or ())
     spec = ecs.canonical({**definition, "tags": tags}, world.settings.ignore_tags)
+    ownership.marked(spec, tags.get(PREVENT))
     return Resource(
         wanted.address,
         canonical.without_strangers(spec, wanted.spec, ecs.KNOWN),
@@ -145,6 +186,7 @@ def _resource(world: World, wanted: Resource, answer: Mapping[str, Any]) -> Reso
         },
         owner=tags.get(ownership.OWNER),
         digest=tags.get(ownership.DIGEST),
+        raw={**definition, "tags": tags},
     )
 
 
@@ -152,7 +194,7 @@ def _revisions(world: World, family: str) -> list[str]:
     """ARNs of the family's active revisions, newest first. The API takes a prefix of families' names."""
     pages = world.aws.pages("ecs", "ListTaskDefinitions", familyPrefix=family, status="ACTIVE", sort="DESC")
     found = [arn for page in pages for arn in page["taskDefinitionArns"] if _family(arn) == family]
-    return sorted(found, key=lambda arn: int(arn.rpartition(":")[2]), reverse=True)
+    return sorted(found, key=_revision, reverse=True)
 
 
 def _register(world: World, wanted: Resource, sleep: Callable[[float], None]) -> Resource:

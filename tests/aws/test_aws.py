@@ -10,8 +10,10 @@ import moto
 import pytest
 from botocore.exceptions import ClientError
 
-from reconciler.aws import Aws, parallel, translated
+from reconciler import clock
+from reconciler.aws import READING, Aws, parallel, translated
 from reconciler.errors import AwsError
+from reconciler.pacing import Pace
 
 DEAD = "http://127.0.0.1:1"
 
@@ -140,3 +142,52 @@ def test_parallel_raises_what_one_raised() -> None:
 
     with pytest.raises(AwsError, match="Code: 0"):
         parallel(fail, range(3))
+
+
+@pytest.mark.parametrize("operation", ["CreateRepository", "PutImage", "TagResource", "DeleteRepository"])
+def test_a_client_that_only_reads_refuses_everything_else(operation: str) -> None:
+    with moto.mock_aws():
+        reader = Aws("us-east-1", readonly=True)
+        with pytest.raises(AwsError, match="only reads"):
+            reader.call("ecr", operation, repositoryName="lab/analytics")
+        assert reader.call("ecr", "DescribeRepositories")["repositories"] == []
+        assert reader.calls == {("ecr", "DescribeRepositories"): 1}
+
+
+def test_no_operation_of_ours_that_reads_by_its_name_changes_anything() -> None:
+    """The prefixes of the allow-list, against botocore's own lists of what these services can do."""
+    known = set()
+    for service in ("ecr", "ecs", "s3", "logs", "sts", "resourcegroupstaggingapi"):
+        operations = Aws("us-east-1").service_model(service)["operations"]
+        known |= {(service, name) for name in operations if name.startswith(READING)}
+    changing = (
+        "Create",
+        "Delete",
+        "Put",
+        "Update",
+        "Register",
+        "Run",
+        "Start",
+        "Stop",
+        "Tag",
+        "Untag",
+        "Set",
+    )
+    assert not [name for _, name in known if name.startswith(changing)]
+    assert ("ecs", "RunTask") not in known
+    assert ("ecr", "GetAuthorizationToken") in known
+
+
+def test_calls_to_amazon_are_paced_and_others_not() -> None:
+    waited: list[str] = []
+
+    class Slow(Pace):
+        def wait(self, service: str, operation: str) -> None:
+            waited.append(operation)
+
+    slow = Slow(clock.system())
+    with moto.mock_aws():
+        Aws("us-east-1", pace=slow).call("ecr", "DescribeRepositories")
+        with pytest.raises(AwsError):
+            Aws("us-east-1", endpoint_url=DEAD, pace=slow).call("ecr", "DescribeRepositories")
+    assert waited == ["DescribeRepositories"]

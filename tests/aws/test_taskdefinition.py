@@ -266,11 +266,44 @@ def test_another_error_is_not_taken_for_absence(here: tuple[Account, World]) -> 
         planned(world, wanted())
 
 
-def test_one_call_reads_one_family(here: tuple[Account, World]) -> None:
+def test_what_its_digest_calls_unchanged_is_not_described(here: tuple[Account, World]) -> None:
     aws, world = here
     manifests = [manifest("TaskDefinition", f"family-{number}", **BODY) for number in range(5)]
     assert converged(world, *manifests)
     aws.calls.clear()
-    planned(world, *manifests)
-    assert aws.calls["ecs", "DescribeTaskDefinition"] == 5
-    assert ("ecs", "ListTaskDefinitions") not in aws.calls
+    assert {change.action for change in planned(world, *manifests)} == {Action.UNCHANGED}
+    assert aws.calls["ecs", "DescribeTaskDefinition"] == 0
+    assert aws.calls["ecs", "ListTaskDefinitions"] == 1
+
+
+def test_only_the_family_that_changes_is_described(here: tuple[Account, World]) -> None:
+    aws, world = here
+    assert converged(world, wanted(), manifest("TaskDefinition", "other", **BODY))
+    aws.calls.clear()
+    changes = planned(world, wanted(cpu="2 vCPU", memory="4 GB"), manifest("TaskDefinition", "other", **BODY))
+    assert [change.action for change in changes] == [Action.REVISE, Action.UNCHANGED]
+    assert aws.calls["ecs", "DescribeTaskDefinition"] == 1
+
+
+def test_a_revision_that_another_registered_since_is_seen(here: tuple[Account, World]) -> None:
+    aws, world = here
+    assert converged(world, wanted())
+    aws.call(
+        "ecs",
+        "RegisterTaskDefinition",
+        family=FAMILY,
+        containerDefinitions=[{"name": "x", "image": "y", "memory": 8}],
+    )
+    (change,) = planned(world, wanted())
+    assert change.action is Action.CONFLICT
+
+
+def test_tags_changed_by_hand_are_seen_though_the_digest_is_right(here: tuple[Account, World]) -> None:
+    aws, world = here
+    assert converged(world, wanted())
+    arn = aws.call("ecs", "DescribeTaskDefinition", taskDefinition=FAMILY)["taskDefinition"][
+        "taskDefinitionArn"
+    ]
+    aws.call("ecs", "TagResource", resourceArn=arn, tags=[{"key": "team", "value": "others"}])
+    (change,) = planned(world, wanted())
+    assert [field.path for field in change.fields] == ["tags[team]"]
