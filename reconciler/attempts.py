@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler import tasks
+from reconciler import decide, tasks
 from reconciler.kinds import World
 from reconciler.ledger import Ledger
 from reconciler.model import Attempt, JobRecord, Outcome, Status
@@ -51,12 +51,21 @@ def start(actor: Actor, address: str, attempt: Attempt) -> tuple[Attempt, Outcom
         arn_id = sent.arn.rpartition("/")[2]
         return written, Outcome(address, "launch", Status.LAUNCHED, f"attempt {number}, task {arn_id}")
     if isinstance(sent, tasks.Later):
+        attempt = _waits(actor, attempt, sent)
         detail = f"attempt {number} waits: {sent.why}; the next apply asks again"
         return attempt, Outcome(address, "launch", Status.SKIPPED, detail)
     # An earlier try may have started a task all the same: the fence decides.
-    attempt, outcome = give_up(actor, address, attempt, Reason(f"RunTask was refused: {sent.why}"))
+    attempt, outcome = give_up(actor, address, attempt, Reason(f"RunTask was refused: {sent.why}", "start"))
     runs = Outcome(address, "launch", Status.ADOPTED, f"attempt {number} runs already")
     return attempt, outcome or runs
+
+
+def _waits(actor: Actor, attempt: Attempt, sent: tasks.Later) -> Attempt:
+    """Writes down that there was no room, and when: the next try keeps its distance, whoever makes it."""
+    if not sent.no_room:
+        return attempt
+    waits = int((attempt.task or {}).get("waits", 0)) + 1
+    return write_task(actor, attempt, None, waits=waits, waited_at=actor.ledger.clock.stamp(), why=sent.why)
 
 
 def write_task(actor: Actor, attempt: Attempt, arn: str | None, **more: Any) -> Attempt:
@@ -68,7 +77,7 @@ def write_task(actor: Actor, attempt: Attempt, arn: str | None, **more: Any) -> 
 
 def give_up(actor: Actor, address: str, attempt: Attempt, reason: Reason) -> Moved:
     """Closes an attempt as lost that no shim began; nothing but the fence is learned where one did."""
-    fence = actor.ledger.tombstone(_claim(attempt)["job_id"], attempt.number, reason.why)
+    fence = actor.ledger.tombstone(_claim(attempt)["job_id"], attempt.number, reason.why, reason.kind)
     attempt = replace(attempt, started=fence.document)
     if not fence.document.get("closed"):
         return attempt, None
@@ -106,10 +115,8 @@ def is_closed(attempt: Attempt) -> bool:
 
 def succeeded(record: JobRecord | None) -> Mapping[str, Any] | None:
     """The result of the newest attempt that succeeded, None where none did."""
-    for attempt in reversed(record.attempts if record else ()):
-        if attempt.result is not None and attempt.result["status"] == "succeeded":
-            return attempt.result
-    return None
+    best = decide.success(record)
+    return best.result if best else None
 
 
 def task_arn(attempt: Attempt) -> str | None:

@@ -80,10 +80,12 @@ def jobspec(actor: Actor, job: Job, number: int, results: Mapping[str, Mapping[s
 def run_task(actor: Actor, job: Job, number: int, task_definition: str) -> dict[str, Any]:
     """RunTask's parameters; JSON as they stand, so that the claim can hold them to the byte."""
     settings, ledger, spec = actor.world.settings, actor.ledger, job.spec
-    container = {
+    container: dict[str, Any] = {
         "name": spec["container"],
         "environment": [{"name": tasks.JOBSPEC, "value": ledger.jobspec_url(job.job_id, number)}],
     }
+    if spec.get("containerMemory"):
+        container["memory"] = spec["containerMemory"]
     overrides = {**spec.get("overrides", {}), "containerOverrides": [container]}
     length = len(json.dumps(overrides))
     if length > LARGEST_OVERRIDES:

@@ -109,9 +109,15 @@ class Ledger:
         self.documents.write(self.attempt_key(job_id, number, "task.json"), whole)
         return whole
 
-    def tombstone(self, job_id: str, number: int, why: str) -> Written:
+    def tombstone(self, job_id: str, number: int, why: str, kind: str = "infrastructure") -> Written:
         """Takes the fence, so that no shim can start the attempt any more; another's fence means that one did."""
-        document = {"closed": True, "written_by": "reconciler", "at": self.clock.stamp(), "why": why}
+        document = {
+            "closed": True,
+            "written_by": "reconciler",
+            "at": self.clock.stamp(),
+            "why": why,
+            "class": kind,
+        }
         return self._once(job_id, number, "started", document)
 
     def close(self, job_id: str, number: int, document: Mapping[str, Any]) -> Written:

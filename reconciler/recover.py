@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from reconciler import attempts, tasks
+from reconciler import attempts, limits, retry, tasks
 from reconciler import aws as aws_
 from reconciler.attempts import Actor, Moved, Reason
 from reconciler.clock import moment
 from reconciler.ledger import Records
-from reconciler.model import Attempt, JobRecord, Outcome, Status
+from reconciler.model import Attempt, Job, JobRecord, Outcome, Status
 
 # A clientToken lives for the lower of 24 h and the task's life plus an hour: only an hour is sure.
 TOKEN_LIFE: Final = timedelta(hours=1)
@@ -27,6 +27,12 @@ UNSEEN: Final = timedelta(minutes=10)
 LAST_WORD: Final = timedelta(seconds=60)
 # What a task may take to leave after its shim wrote the result.
 LEAVING: Final = timedelta(minutes=5)
+# Between two requests for a task that there is no room for: full jitter below a bound that doubles.
+CROWDED: Final = (timedelta(seconds=5), timedelta(minutes=2))
+
+# What ECS says of an image that another attempt would not find either.
+_NO_IMAGE: Final = ("not found", "manifest unknown", "name unknown", "does not exist", "invalid reference")
+_NEVER_BEGAN: Final = ("CannotPull", "CannotCreate", "CannotStart", "ResourceInitializationError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +40,12 @@ class _Case:
     address: str
     attempt: Attempt
     task: Mapping[str, Any] | None
+    record: JobRecord
+    spec: Mapping[str, Any]
 
 
-def recover(actor: Actor, addresses: Mapping[str, str], records: Records) -> tuple[Records, list[Outcome]]:
-    """Looks after the open attempts of `records`; `addresses` gives the address of each job id."""
+def recover(actor: Actor, jobs: Mapping[str, Job], records: Records) -> tuple[Records, list[Outcome]]:
+    """Looks after the open attempts of `records`; `jobs` gives the job of each id: its address and its limits."""
     open_ = {
         job_id: record.last
         for job_id, record in records.items()
@@ -47,9 +55,10 @@ def recover(actor: Actor, addresses: Mapping[str, str], records: Records) -> tup
         return records, []
     known = _tasks(actor, open_)
     cases = {
-        job_id: _Case(addresses[job_id], attempt, known.get(job_id)) for job_id, attempt in open_.items()
+        job_id: _Case(jobs[job_id].address, attempt, known.get(job_id), records[job_id], jobs[job_id].spec)
+        for job_id, attempt in open_.items()
     }
-    moved = aws_.parallel(lambda case: _settle(actor, case), cases.values())
+    moved = aws_.parallel(lambda case: _look_after(actor, case), cases.values())
     fresh = dict(records)
     for job_id, (attempt, _) in zip(cases, moved, strict=True):
         fresh[job_id] = with_attempt(records[job_id], attempt)
@@ -112,12 +121,21 @@ def _tasks(actor: Actor, open_: Mapping[str, Attempt]) -> dict[str, Mapping[str,
     return found
 
 
+def _look_after(actor: Actor, case: _Case) -> Moved:
+    attempt, outcome = _settle(actor, case)
+    if attempts.is_closed(attempt):
+        return attempt, outcome
+    attempt, ended = limits.keep(actor, case.address, case.record, attempt, case.spec)
+    return attempt, ended or outcome
+
+
 def _settle(actor: Actor, case: _Case) -> Moved:
     attempt, task = case.attempt, case.task
     fence = attempt.started
     if fence is not None and fence.get("closed"):  # a reconciler took the fence and came no further
         why = str(fence.get("why", "it was closed before it began"))
-        return attempts.close(actor, case.address, attempt, Reason(why))
+        kind = str(fence.get("class", "infrastructure"))
+        return attempts.close(actor, case.address, attempt, Reason(why, kind))
     if task is None:
         if attempt.started is None and attempts.task_arn(attempt) is None:
             return _unseen(actor, case)
@@ -137,7 +155,7 @@ def _settle(actor: Actor, case: _Case) -> Moved:
 
 
 def _stopped(actor: Actor, case: _Case, task: Mapping[str, Any]) -> Moved:
-    attempt, reason = case.attempt, _why_stopped(task)
+    attempt, reason = case.attempt, why_stopped(task)
     if attempt.started is None:
         # Nothing ran, or its fence came after we read: the tombstone tells, and there is no need to wait.
         attempt, outcome = attempts.give_up(actor, case.address, attempt, reason)
@@ -154,10 +172,24 @@ def _stopped(actor: Actor, case: _Case, task: Mapping[str, Any]) -> Moved:
 
 def _unseen(actor: Actor, case: _Case) -> Moved:
     """Claimed, and as far as anybody can tell never sent."""
-    if actor.ledger.clock.now() - _claimed(case.attempt) < TOKEN_LIFE:
+    now, waited_at = actor.ledger.clock.now(), _seen(case.attempt, "waited_at")
+    if now - _claimed(case.attempt) < TOKEN_LIFE:
+        if waited_at is not None and now < waited_at + _crowded(case.attempt):
+            return case.attempt, None
         return attempts.start(actor, case.address, case.attempt)
     why = "it was claimed more than an hour ago and no task of it was ever seen"
-    return attempts.give_up(actor, case.address, case.attempt, Reason(why))
+    if waited_at is None:
+        return attempts.give_up(actor, case.address, case.attempt, Reason(why))
+    said = (case.attempt.task or {}).get("why", "")
+    return attempts.give_up(actor, case.address, case.attempt, Reason(f"{why}: {said}", "capacity"))
+
+
+def _crowded(attempt: Attempt) -> timedelta:
+    """How long an attempt that found no room waits before it asks again."""
+    first, longest = CROWDED
+    waits = int((attempt.task or {}).get("waits", 1))
+    chance = retry.jitter(str((attempt.claim or {})["job_id"]), 1000 * attempt.number + waits)
+    return chance * min(longest, first * 2.0 ** min(waits - 1, 20))
 
 
 def _vanished(actor: Actor, case: _Case) -> Moved:
@@ -188,8 +220,8 @@ def _seen(attempt: Attempt, name: str) -> datetime | None:
     return moment(str(stamp)) if stamp else None
 
 
-def _why_stopped(task: Mapping[str, Any]) -> Reason:
-    """All that ECS says of a stopped task.
+def why_stopped(task: Mapping[str, Any]) -> Reason:
+    """All that ECS says of a stopped task, and the class of it.
 
     A task that never started has no exit code: that is a failure, never 0.
     """
@@ -200,8 +232,24 @@ def _why_stopped(task: Mapping[str, Any]) -> Reason:
         if said:
             words.append(f"container {container.get('name')}: {', '.join(said)}")
     text = "; ".join(words) or "ECS gives no reason"
-    kind = "memory" if "OutOfMemory" in text.replace(" ", "") else "infrastructure"
-    return Reason(f"the task stopped without a result: {text}", kind)
+    return Reason(f"the task stopped without a result: {text}", _class(task, text))
+
+
+def _class(task: Mapping[str, Any], text: str) -> str:
+    """memory, spot, capacity, image, start or infrastructure.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+    """
+    if "OutOfMemory" in text.replace(" ", ""):
+        return "memory"
+    if task.get("stopCode") == "SpotInterruption" or "Spot Task was interrupted" in text:
+        return "spot"
+    if tasks.no_room(text):
+        return "capacity"
+    if "CannotPull" in text and any(words in text.lower() for words in _NO_IMAGE):
+        return "image"
+    never = task.get("stopCode") == "TaskFailedToStart" or any(words in text for words in _NEVER_BEGAN)
+    return "start" if never else "infrastructure"
 
 
 def _is_stray(result: Mapping[str, Any], now: datetime) -> bool:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reconciler import attempts, aws, decide, errors, launch, recover
+from reconciler import attempts, aws, decide, errors, launch, presence, recover, retry
 from reconciler.attempts import Actor
 from reconciler.ledger import Records
 from reconciler.model import NOTHING, Attempt, Decision, Job, JobDecision, JobRecord, Outcome, Status
@@ -29,6 +29,7 @@ class Progress:
     `active` says that another turn may bring more: an attempt is open, or was claimed by another apply. `refused`
     are addresses of jobs whose launch was not possible; they are not tried again. `placed` are those that the
     ledger has their present job for. `waiting` is what was told of attempts that wait, so that it is told once.
+    `gone` are succeeded attempts whose outputs a job that starts needs and S3 does not have, as the first turn saw it.
     """
 
     records: Records = NOTHING
@@ -37,6 +38,7 @@ class Progress:
     refused: frozenset[str] = frozenset()
     placed: frozenset[str] | None = None
     waiting: frozenset[tuple[str, str]] = frozenset()
+    gone: decide.Gone = NOTHING
 
     @property
     def failed(self) -> tuple[JobDecision, ...]:
@@ -58,12 +60,13 @@ def step(
     waiting: set[tuple[str, str]] = set()
     records = yield from _look(actor, jobs, before, waiting)
     placed = _place(actor, jobs, records, before.placed)
-    decisions = _decide(jobs, records, attributes)
+    decisions, gone = _decide_first(actor, jobs, records, attributes, before)
     ready = [
         decision
-        for decision in decide.ready(decisions, records, actor.world.settings.max_parallel)
+        for decision in decide.ready(decisions, records, actor.world.settings.max_parallel, gone)
         if decision.address not in before.refused
     ]
+    ready = yield from _due(actor, ready, records, before, waiting)
     started, refused, contended = dict(records), set(before.refused), False
     for decision, attempt, outcome in _launched(actor, ready, records, attributes):
         if attempt is not None:
@@ -75,24 +78,28 @@ def step(
         else:
             contended = True
         yield from _once([outcome], before, waiting)
+    placed = _place(actor, jobs, started, placed)  # addresses that share a job with one that was launched
     active = contended or any(
         record.last and not attempts.is_closed(record.last) for record in started.values()
     )
-    decisions = _decide(jobs, started, attributes)
+    decisions = _decide(jobs, started, attributes, gone)
     # an attempt that was closed as soon as it was sent leaves another one due
-    active |= any(decision.address not in refused for decision in decide.ready(decisions, started))
-    return Progress(started, decisions, active, frozenset(refused), placed, frozenset(waiting))
+    active |= any(decision.address not in refused for decision in decide.ready(decisions, started, gone=gone))
+    return Progress(started, decisions, active, frozenset(refused), placed, frozenset(waiting), gone)
 
 
 def _look(
     actor: Actor, jobs: Sequence[Job], before: Progress, waiting: set[tuple[str, str]]
 ) -> Generator[Outcome, None, Records]:
     """The records of all jobs, their open attempts looked after; what succeeded before is not read again."""
-    addresses = {job.job_id: job.address for job in reversed(jobs)}
-    moving = [job_id for job_id in addresses if not attempts.succeeded(before.records.get(job_id))]
+    by_id = {job.job_id: job for job in reversed(jobs)}
+    addresses = {job_id: job.address for job_id, job in by_id.items()}
+    moving = [
+        job_id for job_id in addresses if not _done(before.records.get(job_id), before.gone.get(job_id, 0))
+    ]
     read = {**before.records, **actor.ledger.records(moving, before.records)}
     yield from _endings(addresses, before.records, read)
-    records, recovered = recover.recover(actor, addresses, read)
+    records, recovered = recover.recover(actor, by_id, read)
     yield from _once(recovered, before, waiting)
     if before.placed is None:  # the first turn of an apply
         yield from recover.stop_strays(actor, records)
@@ -114,14 +121,57 @@ def _place(
             for job in jobs
             if job.address in meanings and meanings[job.address][-1].job_id == job.job_id
         )
-    behind = [job for job in jobs if job.address not in placed and records[job.job_id].last]
+    behind = [
+        job
+        for job in jobs
+        if job.address not in placed and job.job_id in records and records[job.job_id].last
+    ]
     aws.parallel(lambda job: ledger.address(job.address, job.job_id), behind)
     return placed | {job.address for job in behind}
 
 
-def _decide(jobs: Sequence[Job], records: Records, attributes: Attributes) -> tuple[JobDecision, ...]:
+def _done(record: JobRecord | None, gone: int) -> bool:
+    best = decide.success(record)
+    return best is not None and best.number > gone
+
+
+def _due(
+    actor: Actor,
+    ready: Sequence[JobDecision],
+    records: Records,
+    before: Progress,
+    waiting: set[tuple[str, str]],
+) -> Generator[Outcome, None, list[JobDecision]]:
+    """Those whose time has come: another attempt may have to keep its distance from the last."""
+    now, due = actor.ledger.clock.now(), []
+    for decision in ready:
+        record = records.get(decision.job.job_id)
+        moment = retry.not_before(decision.job, record) if record else None
+        if moment is None or moment <= now:
+            due.append(decision)
+            continue
+        detail = f"attempt {decision.attempt} starts after {moment:%H:%M:%S} UTC"
+        yield from _once([Outcome(decision.address, "launch", Status.SKIPPED, detail)], before, waiting)
+    return due
+
+
+def _decide_first(
+    actor: Actor, jobs: Sequence[Job], records: Records, attributes: Attributes, before: Progress
+) -> tuple[tuple[JobDecision, ...], decide.Gone]:
+    """The decisions of a turn; the first of an apply asks after the outputs that are needed."""
+    if before.placed is None:
+        return presence.decisions(
+            actor.ledger, records, lambda gone: _decide(jobs, records, attributes, gone)
+        )
+    return _decide(jobs, records, attributes, before.gone), before.gone
+
+
+def _decide(
+    jobs: Sequence[Job], records: Records, attributes: Attributes, gone: decide.Gone
+) -> tuple[JobDecision, ...]:
     needs = {need for job in jobs for need in job.needs if not need.startswith("job/")}
-    return decide.decide(jobs, records, history={}, conflicts=needs - attributes.keys())
+    absent = dict.fromkeys(needs - attributes.keys(), "is not there")
+    return decide.decide(jobs, records, {}, decide.Ground(absent=absent, gone=gone))
 
 
 def _endings(addresses: Mapping[str, str], before: Records, now: Records) -> Iterator[Outcome]:

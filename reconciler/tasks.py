@@ -34,6 +34,7 @@ class Later:
     """No task yet, and the same request may bring one: no room, no answer, or too many calls."""
 
     why: str
+    no_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def send(aws: aws_.Aws, clock: Clock, request: Mapping[str, Any]) -> Started | L
                 continue
             if error.code == "ConflictException":
                 return _adopt(aws, clock, request, error)
-            return Later(why) if _no_room(error.message) else Refused(why)
+            return Later(why, no_room=True) if no_room(error.message) else Refused(why)
         if answer.get("tasks"):
             return Started(answer["tasks"][0]["taskArn"])
         if failures := answer.get("failures"):
@@ -68,7 +69,8 @@ def send(aws: aws_.Aws, clock: Clock, request: Mapping[str, Any]) -> Started | L
             why = "; ".join(
                 " ".join(str(f[k]) for k in ("reason", "detail", "arn") if f.get(k)) for f in failures
             )
-            return Later(why) if all(_no_room(str(f.get("reason"))) for f in failures) else Refused(why)
+            full = all(no_room(str(f.get("reason"))) for f in failures)
+            return Later(why, no_room=True) if full else Refused(why)
         why = "ECS answered with neither a task nor a failure"
     return Later(why)
 
@@ -141,5 +143,6 @@ def _adopt(
     return Later(f"{error.code}: {error.message}")
 
 
-def _no_room(reason: str) -> bool:
+def no_room(reason: str) -> bool:
+    """Whether words of ECS mean that there is no capacity now."""
     return any(word in reason for word in _NO_ROOM)

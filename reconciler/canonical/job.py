@@ -82,8 +82,13 @@ def component_digests(identity: Mapping[str, Any]) -> dict[str, str]:
     return {name: _digest(value) for name, value in identity.items() if value is not None}
 
 
-def explain(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """What differs, as `environment.THREADS "4" → "8"`: the first three differences; empty where nothing does."""
+def explain(
+    before: Mapping[str, Any], after: Mapping[str, Any], names: Mapping[str, str] = model.NOTHING
+) -> str:
+    """What differs, as `environment.THREADS "4" → "8"`: the first three differences; empty where nothing does.
+
+    `names` gives the address of a job id: of an input that another job makes that says more than two ids.
+    """
     old, new = dict(_leaves(before)), dict(_leaves(after))
     paths = [
         path for path in sorted(old.keys() | new.keys()) if old.get(path, _ABSENT) != new.get(path, _ABSENT)
@@ -93,11 +98,19 @@ def explain(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
         return "; ".join(_unlisted(name, before.get(name), after.get(name)) for name in names)
     shown = [
-        f"{path} {_arrow(old.get(path, _ABSENT), new.get(path, _ABSENT))}"
+        _upstream(path, old, new, names) or f"{path} {_arrow(old.get(path, _ABSENT), new.get(path, _ABSENT))}"
         for path in paths[:_SHOWN_DIFFERENCES]
     ]
     more = len(paths) - len(shown)
     return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _upstream(path: str, old: Mapping[str, Any], new: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """`inputs.reference: job/index is another now`, where the path is a job id whose address is known."""
+    if not (path.startswith("inputs.") and path.endswith(".job") and path in old and path in new):
+        return ""
+    name = path.split(".content", 1)[0]
+    return f"{name}: {names[new[path]]} is another now" if new[path] in names else ""
 
 
 def _digest(value: Any) -> str:

@@ -154,6 +154,8 @@ def _job(ground: _Ground, manifest: Manifest) -> Job:
         "publish": {
             name: output["publish"] for name, output in _outputs(body).items() if output.get("publish")
         },
+        "temp": [name for name, output in _outputs(body).items() if output.get("temp")],
+        "size": _size(base, overrides),
         "missing": given.missing,
         "jobspec": _jobspec(ground.settings, manifest, job_id, base, overrides) | {"inputs": given.known},
         "upstream": given.upstream,
@@ -193,8 +195,15 @@ def _base(ground: _Ground, manifest: Manifest) -> _Base:
         what = f"runs on {platform}, which {image.address} is not made for. Add it to the image's platforms."
         raise ManifestError([Problem(resource.source, resource.address, what)])
     return _Base(
-        definition, container, architecture, str(image.spec["base"]["digest"]), str(image.spec["layer"])
+        definition, container, architecture, *_digests(image.spec, platform)
     )
+
+
+def _digests(image: Mapping[str, Any], platform: str) -> tuple[str, str]:
+    """The digests of the user's image and of the layer for the platform that runs, never of an index."""
+    base, layers = image["base"], image.get("layers", NOTHING)
+    digest = base.get("platforms", NOTHING).get(platform, base["digest"])
+    return str(digest), str(layers.get(platform, image["layer"]))
 
 
 def _unfit(container: Mapping[str, Any]) -> list[str]:
@@ -285,6 +294,16 @@ def _output_kind(path: str) -> str:
     if path.endswith("/"):
         return "folder"
     return "glob" if any(mark in path for mark in "*?[") else "file"
+
+
+def _size(base: _Base, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The task's cpu units and MiB, the container's own limit in MiB, and whether Fargate's sizes hold."""
+    definition = base.definition
+    sizes = {name: overrides.get(name) or definition.get(name) for name in ("cpu", "memory")}
+    size: dict[str, Any] = {name: int(value) for name, value in sizes.items() if value}
+    if limit := base.container.get("memory"):
+        size["limit"] = int(limit)
+    return size | {"fargate": "FARGATE" in definition.get("requiresCompatibilities", ())}
 
 
 def _task(base: _Base, overrides: Mapping[str, Any]) -> dict[str, int]:

@@ -4,10 +4,11 @@ Job: defaults, durations in seconds, inputs and outputs written out, placeholder
 TaskDefinitions it may name. Output: its body changed in place; mistakes kept. Must not: resolve references.
 
     inputs       {NAME: {"from": s3 address | ${job…} | list of them, "as": str | None}}
-    outputs      {NAME: {"path": str, "optional": bool, "publish": str | None}}
+    outputs      {NAME: {"path": str, "optional": bool, "temp": bool, "publish": str | None}}
     command, entrypoint  list of str;  script  str;  one of command and script
     environment  {NAME: str | ${…}};  tags {KEY: str}
     timeout, queueTimeout, deadline, retry.backoff  seconds;  retry.attempts  int, 1 by default
+    retry.maxMemory  MiB
     launchType   FARGATE by default, unless capacityProviderStrategy;  workRoot  "/" by default
 """
 
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from reconciler.canonical import ecs
 from reconciler.load import files, normal, placeholders
 from reconciler.load.draft import Draft, Problems, Verbatim
 from reconciler.load.references import is_reference
@@ -48,6 +50,8 @@ def normalise(draft: Draft, problems: Problems) -> None:
     body["retry"] = {"attempts": 1, **body.get("retry", {})}
     if "backoff" in body["retry"]:
         body["retry"]["backoff"] = normal.seconds(body["retry"]["backoff"])
+    if "maxMemory" in body["retry"]:
+        _max_memory(draft, problems)
     if "generation" in body:
         body["generation"] = str(body["generation"])
     body["workRoot"] = "/" + body.get("workRoot", "/").strip("/")
@@ -87,6 +91,17 @@ def _program(draft: Draft, problems: Problems) -> None:
                 draft.wrong(problems, f"{path} is empty. Write the script.", "script", "file")
 
 
+def _max_memory(draft: Draft, problems: Problems) -> None:
+    """In MiB."""
+    given = draft.body["retry"]["maxMemory"]
+    size = ecs.size(given, "gb")
+    if isinstance(size, str) and size.isdecimal():
+        draft.body["retry"]["maxMemory"] = int(size)
+    else:
+        what = f"{words.shown(given)} is not a size. Write 16 GB, or MiB: 16384."
+        draft.wrong(problems, what, "retry", "maxMemory")
+
+
 def _input(value: Any) -> dict[str, Any]:
     given = value if isinstance(value, dict) else {"from": value}
     return {"from": given["from"], "as": given.get("as")}
@@ -94,7 +109,8 @@ def _input(value: Any) -> dict[str, Any]:
 
 def _output(value: Any) -> dict[str, Any]:
     given = value if isinstance(value, dict) else {"path": value}
-    return {"path": given["path"], "optional": given.get("optional", False), "publish": given.get("publish")}
+    flags = {name: given.get(name, False) for name in ("optional", "temp")}
+    return {"path": given["path"], **flags, "publish": given.get("publish")}
 
 
 def _check_inputs(draft: Draft, problems: Problems) -> None:

@@ -58,10 +58,7 @@ FORMS: dict[str, Schema] = {
         "items": {**_mapping(key=STRING, value={"type": "string"}), "required": ["key"]},
     },
     "document": {"type": "object", "minProperties": 1},
-    "prevent": {
-        "type": "array",
-        "items": {"type": "string", "enum": ["create", "update", "revise", "delete", "adopt", "run"]},
-    },
+    "prevent": {"type": "string", "enum": ["destroy"]},
     "input": {
         "type": ["string", "array", "object"],
         "minLength": 1,
@@ -85,6 +82,7 @@ FORMS: dict[str, Schema] = {
         "properties": {
             "path": _said("relative to /output: a file, a glob, or a folder/", STRING),
             "optional": _said("no failure where it is missing", BOOLEAN),
+            "temp": _said("`bunnies clean` may remove it once the jobs that need it have succeeded", BOOLEAN),
             "publish": _said(
                 "s3://BUCKET/KEY that gets a copy",
                 {**STRING, "pattern": r"^s3://[^/]+/|\{\{", "patternErrorMessage": "s3://BUCKET/KEY"},
@@ -122,7 +120,9 @@ def _name(pattern: str, message: str, description: str) -> Schema:
 _PATH_NAME = r"(?=.{2,256}$)[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 _MANAGED: dict[str, Schema] = {
     "adopt": _said("take over one that is there and not ours", BOOLEAN),
-    "prevent": _said("what a plan must never do with it", _ref("prevent")),
+    "prevent": _said(
+        "destroy: --prune never deletes it, not even when this manifest is gone", _ref("prevent")
+    ),
     "ignoreChanges": _said("fields whose live value is left alone", STRINGS),
 }
 
@@ -162,7 +162,35 @@ JOB_FIELDS: dict[str, Schema] = {
     "cpu": _said("for this job, instead of the task definition's", _ref("size")),
     "memory": _said("for this job, instead of the task definition's", _ref("size")),
     "after": _said("addresses of jobs that must have succeeded first", STRINGS),
-    "retry": {**_mapping(attempts=COUNT, backoff=_DURATION)},
+    "retry": _mapping(
+        attempts=_said("of a command that fails; default 1", COUNT),
+        backoff=_said("the longest wait before the second attempt, doubled for each further one", _DURATION),
+        maxMemory=_said("after want of memory: the next size that Fargate has, up to this", _ref("size")),
+        rules=_said(
+            "by exit code; the first that names it holds, none does: no further attempt",
+            {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    **_mapping(
+                        exitCodes={
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {
+                                "type": ["integer", "string"],
+                                "minimum": 1,
+                                "maximum": 255,
+                                "pattern": r"^[0-9]{1,3}(-[0-9]{1,3})?$",
+                                "patternErrorMessage": "an exit code, or a range as 64-78",
+                            },
+                        },
+                        attempts=_said("default: those of retry", COUNT),
+                    ),
+                    "required": ["exitCodes"],
+                },
+            },
+        ),
+    ),
     "timeout": _said("how long the command may take", _DURATION),
     "queueTimeout": _said("how long it may wait to start", _DURATION),
     "deadline": _said("how long all attempts may take together", _DURATION),
@@ -231,6 +259,9 @@ KINDS: dict[str, Schema] = {
             ),
             "ignoreTags": _said("tag keys (or prefixes with *) that are left alone", STRINGS),
             "maxParallel": _said("how many jobs may run at once", COUNT),
+            "redact": _said(
+                "names of environment variables and the like whose values are never shown", STRINGS
+            ),
         },
     },
     "Repository": {
@@ -259,7 +290,7 @@ KINDS: dict[str, Schema] = {
                 "letters, digits, and . _ - / after the first",
                 "for ${image.NAME}",
             ),
-            "from": _said("a registry reference", STRING),
+            "from": _said("a registry reference, or docker-daemon:NAME", STRING),
             "build": {
                 **_mapping(
                     context=_said("a folder, relative to this file", STRING),
@@ -269,6 +300,10 @@ KINDS: dict[str, Schema] = {
                 ),
                 "required": ["context"],
             },
+            "builder": _said(
+                "who makes it: auto (the default) takes the registry wherever it can",
+                {"type": "string", "enum": ["auto", "registry", "engine"]},
+            ),
             "repository": _said("the name of a Repository manifest", STRING),
             "platforms": {
                 "type": "array",

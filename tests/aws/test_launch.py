@@ -127,14 +127,109 @@ def test_without_room_the_attempt_stays_claimed_and_the_next_step_sends_it_again
     assert [outcome.status for outcome in outcomes] == [Status.SKIPPED]
     assert progress.active
     assert bench.ends() == [None]
+    bench.time.pass_(seconds=5)
     outcomes, _ = bench.step(a_job())
     assert [outcome.status for outcome in outcomes] == [Status.LAUNCHED]
     assert len(bench.attempts()) == 1
 
 
+def test_requests_without_room_keep_their_distance_and_end_with_the_deadline(bench: Bench) -> None:
+    bench.cloud.answers = [NO_ROOM] * 999
+    job = a_job(deadline=7200)
+    asked = []
+    for _ in range(800):
+        _, progress = bench.step(job)
+        asked.append(bench.cloud.faults.made.count("RunTask"))
+        if not progress.active:
+            break
+        bench.time.pass_(seconds=10)
+    assert [decision.decision for decision in progress.decisions] == ["FAILED"]
+    assert "deadline of 7200 s is over" in progress.decisions[0].why
+    assert 60 < asked[-1] < 240  # a minute between two, more or less, not ten seconds
+    assert bench.ends() == ["lost", "lost", "lost"][: len(bench.ends())]
+
+
+def test_a_task_that_waits_too_long_is_stopped_and_its_job_is_final(bench: Bench) -> None:
+    job = a_job(queueTimeout=600)
+    bench.step(job)
+    bench.time.pass_(seconds=601)
+    outcomes, progress = bench.step(job)
+    assert [decision.decision for decision in progress.decisions] == ["FAILED"]
+    assert "queueTimeout of 600 s" in outcomes[0].detail
+    assert bench.cloud.started == list(bench.cloud.stopped)
+    assert bench.fence(bench.cloud.started[0]) is False
+
+
+def test_a_task_that_started_in_time_is_not_held_to_the_queue_timeout(bench: Bench) -> None:
+    job = a_job(queueTimeout=600)
+    bench.step(job)
+    bench.fence(bench.cloud.started[0])
+    bench.time.pass_(seconds=601)
+    bench.step(job)
+    assert bench.ends() == [None]
+    assert bench.cloud.stopped == {}
+
+
+def test_a_job_over_its_deadline_is_stopped(bench: Bench) -> None:
+    job = a_job(deadline=3600)
+    bench.step(job)
+    bench.fence(bench.cloud.started[0])
+    bench.time.pass_(seconds=3601)
+    _, progress = bench.step(job)
+    assert bench.ends() == ["stopped"]
+    assert bench.cloud.started == list(bench.cloud.stopped)
+    assert [decision.decision for decision in progress.decisions] == ["FAILED"]
+    _, progress = bench.step(a_job(deadline=7200))
+    assert bench.ends() == ["stopped", None]
+
+
+def test_want_of_memory_gets_a_bigger_task(bench: Bench) -> None:
+    size = {"cpu": 256, "memory": 512, "limit": 512, "fargate": True}
+    job = a_job(size=size, retry={"maxMemory": 2048})
+    bench.step(job)
+    bench.cloud.stop(
+        bench.cloud.started[0], bench.time.clock(), stoppedReason="OutOfMemoryError: container killed"
+    )
+    bench.step(job)
+    (_, second) = bench.attempts()
+    assert second.claim is not None
+    overrides = second.claim["request"]["overrides"]
+    assert (overrides["cpu"], overrides["memory"]) == ("256", "1024")
+    assert overrides["containerOverrides"][0]["memory"] == 1024
+    assert second.claim["jobspec"]["task"] == {"threads": 1, "memory_mb": 1024}
+
+
+def test_after_three_interruptions_of_spot_the_task_runs_on_demand(bench: Bench) -> None:
+    strategy = [
+        {"capacityProvider": "FARGATE_SPOT", "weight": 1},
+        {"capacityProvider": "FARGATE", "weight": 0},
+    ]
+    job = a_job(launchType=None, capacityProviderStrategy=strategy)
+    bench.step(job)
+    for _ in range(3):
+        said = {"stopCode": "SpotInterruption", "stoppedReason": "Your Spot Task was interrupted."}
+        bench.cloud.stop(bench.cloud.started[-1], bench.time.clock(), **said)
+        bench.step(job)
+    requests = [one.claim["request"]["capacityProviderStrategy"] for one in bench.attempts() if one.claim]
+    assert requests == [strategy] * 3 + [[{"capacityProvider": "FARGATE", "weight": 1}]]
+
+
+def test_another_attempt_keeps_its_distance(bench: Bench) -> None:
+    job = a_job(retry={"attempts": 3, "backoff": 60})
+    bench.step(job)
+    bench.shims("failed")
+    outcomes, progress = bench.step(job)
+    assert progress.active
+    assert "attempt 2 starts after" in outcomes[-1].detail
+    bench.time.pass_(seconds=60)
+    bench.step(job)
+    assert bench.ends() == ["failed", None]
+
+
 def test_an_attempt_that_waits_is_told_once(bench: Bench) -> None:
     bench.cloud.answers = [NO_ROOM, NO_ROOM]
     _, progress = bench.step(a_job())
+    bench.time.pass_(seconds=5)
     outcomes, progress = bench.step(a_job(), before=progress)
     assert outcomes == []
     assert progress.active
@@ -149,7 +244,7 @@ def test_a_refused_request_closes_the_attempt_as_lost_and_says_why(bench: Bench,
     (attempt,) = bench.attempts()
     assert attempt.result is not None
     assert attempt.result["status"] == "lost"
-    assert attempt.result["error"]["class"] == "infrastructure"
+    assert attempt.result["error"]["class"] == "start"
 
 
 def test_refusals_end_with_the_budget(bench: Bench) -> None:

@@ -119,15 +119,24 @@ def test_a_task_that_never_began_is_closed_at_once_with_what_ecs_says(bench: Ben
     said = {
         "stopCode": "TaskFailedToStart",
         "stoppedReason": "Task failed to start",
-        "containers": [{"name": "aligner", "reason": "CannotPullContainerError: not found"}],
+        "containers": [{"name": "aligner", "reason": "CannotPullContainerError: i/o timeout"}],
     }
     bench.cloud.stop(arn, bench.time.clock(), **said)
     bench.step(a_job())
     assert bench.ends() == ["lost", None]
     kind, message = reason(bench)
-    assert kind == "infrastructure"
+    assert kind == "start"
     assert "Task failed to start" in message
     assert "CannotPullContainerError" in message
+
+
+def test_an_image_that_is_not_there_is_not_asked_for_again(bench: Bench) -> None:
+    arn = launched(bench)
+    reason = "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref: not found"
+    bench.cloud.stop(arn, bench.time.clock(), stopCode="TaskFailedToStart", stoppedReason=reason)
+    _, progress = bench.step(a_job())
+    assert bench.ends() == ["lost"]
+    assert [decision.decision for decision in progress.decisions] == ["FAILED"]
 
 
 def test_a_stopped_task_has_sixty_seconds_for_its_last_word(bench: Bench) -> None:
@@ -171,7 +180,7 @@ def test_a_result_that_comes_with_the_closing_is_the_truth(bench: Bench) -> None
     bench.shim(arn)
     bench.cloud.stop(arn, bench.time.clock())
     bench.time.pass_(minutes=5)
-    records, _ = recover.recover(bench.actor(), {JOB_ID: "job/align/s1"}, before.records)
+    records, _ = recover.recover(bench.actor(), {JOB_ID: a_job()}, before.records)
     last = records[JOB_ID].last
     assert last is not None
     assert last.result is not None

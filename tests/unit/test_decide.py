@@ -18,10 +18,19 @@ CASES = YAML(typ="safe").load(Path(__file__).parents[1] / "cases" / "jobs" / "de
 
 def job_of(address: str, given: Mapping[str, Any]) -> Job:
     job_id = hashlib.sha256(str(given.get("same", address)).encode()).hexdigest()
-    spec = {name: given.get(name, {}) for name in ("retry", "jobspec")} | {
-        "missing": given.get("missing", []),
-        "maxParallel": given.get("maxParallel"),
+    limits = {
+        name: given[name]
+        for name in ("size", "deadline", "queueTimeout", "capacityProviderStrategy")
+        if name in given
     }
+    spec = (
+        limits
+        | {name: given.get(name, {}) for name in ("retry", "jobspec")}
+        | {
+            "missing": given.get("missing", []),
+            "maxParallel": given.get("maxParallel"),
+        }
+    )
     return Job(address, job_id, given.get("identity", {}), spec, tuple(given.get("needs", ())))
 
 
@@ -34,6 +43,8 @@ def record_of(job: Job, attempts: list[Any]) -> JobRecord:
                 claim={
                     "manual": bool((result or {}).get("manual")),
                     "jobspec": (result or {}).get("claimed", {}),
+                    "request": (result or {}).get("request", {}),
+                    "claimed_at": "2026-01-31T12:00:00.000Z",
                 },
                 result=result,
             )
@@ -54,9 +65,13 @@ def world_of(given: Mapping[str, Any]) -> tuple[list[Job], dict[str, JobRecord],
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["name"]))
 def test_a_job_is_decided_by_its_attempts_and_its_upstream(case: dict[str, Any]) -> None:
     jobs, records, history = world_of(case["jobs"])
-    decisions = decide.decide(
-        jobs, records, history, set(case.get("changing", ())), set(case.get("conflicts", ()))
+    ids = {job.address: job.job_id for job in jobs}
+    ground = decide.Ground(
+        set(case.get("changing", ())),
+        dict.fromkeys(case.get("conflicts", ()), "is not ours"),
+        {ids[address]: number for address, number in case.get("gone", {}).items()},
     )
+    decisions = decide.decide(jobs, records, history, ground)
     assert {d.address: [d.decision.value, d.why, d.attempt] for d in decisions} == case["expect"]
 
 

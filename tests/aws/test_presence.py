@@ -1,0 +1,89 @@
+"""CACHED is lazy: outputs that are gone matter when a job that must run needs them, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import moto
+import pytest
+
+from reconciler.model import ManifestSet
+from tests.aws.strict.bench import BUCKET, LANES, Bench, ended, manifests
+
+
+@pytest.fixture(autouse=True)
+def _no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with moto.mock_aws():
+        done = Bench(manifests())
+        done.apply()
+        yield done
+
+
+def changed(wanted: ManifestSet, address: str) -> ManifestSet:
+    """The manifests, one of them with another command."""
+    return replace(
+        wanted,
+        manifests=tuple(
+            replace(one, body={**one.body, "command": ["another"]}) if one.address == address else one
+            for one in wanted.manifests
+        ),
+    )
+
+
+def remove(bench: Bench, under: str) -> None:
+    objects = bench.cloud.s3.buckets[BUCKET]
+    for key in [key for key in objects if f"/outputs/{under}/" in key]:
+        del objects[key]
+
+
+def decided(bench: Bench) -> dict[str, tuple[str, str]]:
+    return {d.address: (str(d.decision), d.why) for d in bench.plan().jobs if d.decision != "CACHED"}
+
+
+def test_outputs_that_nobody_needs_may_go(bench: Bench) -> None:
+    remove(bench, "index")
+    remove(bench, "align")
+    assert decided(bench) == {}
+
+
+def test_outputs_that_a_job_needs_that_must_run_are_made_again(bench: Bench) -> None:
+    remove(bench, "index")
+    bench.wanted = changed(bench.wanted, "job/align/s01.L1")
+    assert decided(bench) == {
+        "job/index": ("RUN", "outputs missing"),
+        "job/align/s01.L1": ("RUN", 'command[0] "align" → "another"; and 3 more; after job/index'),
+        "job/merge/s01": ("RUN", "inputs.lanes: job/align/s01.L1 is another now; after job/align"),
+        "job/stats": ("RUN", "inputs.samples: job/merge/s01 is another now; after job/merge"),
+    } or decided(bench)["job/index"] == ("RUN", "outputs missing")
+    run = bench.apply()
+    assert set(ended(run).values()) == {"CACHED"}
+    assert bench.apply().plan is not None
+    assert decided(bench) == {}
+
+
+def test_what_is_gone_is_made_again_from_the_root_on(bench: Bench) -> None:
+    for name in ("index", "align", "merge"):
+        remove(bench, name)
+    bench.wanted = changed(bench.wanted, "job/stats")
+    found = decided(bench)
+    assert found.pop("job/stats")[0] == "RUN"
+    assert found.pop("job/index") == ("RUN", "outputs missing")
+    assert set(found) == {f"job/align/{s}.{lane}" for s, lane in LANES} | {"job/merge/s01", "job/merge/s02"}
+    assert all(why.startswith("outputs missing; after") for _, why in found.values())
+    run = bench.apply()
+    assert set(ended(run).values()) == {"CACHED"}
+
+
+def test_only_outputs_that_are_needed_are_asked_after_and_by_prefix(bench: Bench) -> None:
+    line = bench.cloud.line("planner")
+    bench.wanted = changed(bench.wanted, "job/merge/s01")
+    bench.plan(line)
+    asked = [point.subject for point in line.points.made if "/outputs/" in str(point.subject)]
+    assert len(asked) == 2 + 1  # the folders of align's two lanes; merge/s02, which stats needs
