@@ -22,8 +22,8 @@ def compare(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> tuple
     An absent value is None. Lists are compared and shown whole. A value that is UNKNOWN differs from everything,
     from itself too. Types count: 1 is neither True nor 1.0.
     """
-    old, new = dict(_leaves("", before or {})), dict(_leaves("", after))
-    unknown = {path for path, value in new.items() if _is_unknown(value)}
+    old, new = ({path: value for path, _, value in leaves(side)} for side in (before or {}, after))
+    unknown = {path for path, value in new.items() if is_unknown(value)}
     if text(old) == text(new) and not unknown:
         return ()
     return tuple(
@@ -42,16 +42,22 @@ def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
     return {level.path(output_format="list")[0] for levels in found.values() for level in levels}
 
 
-def _is_unknown(value: Any) -> bool:
-    return value is UNKNOWN or (isinstance(value, list) and any(map(_is_unknown, value)))
+def is_unknown(value: Any) -> bool:
+    """Whether a value, or a part of a list, is known only after apply."""
+    return value is UNKNOWN or (isinstance(value, list) and any(map(is_unknown, value)))
 
 
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+def leaves(spec: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+    """Every leaf of a canonical spec: the path for people, the keys that lead there, the value."""
+    return _leaves("", (), spec)
+
+
+def _leaves(path: str, keys: tuple[str, ...], value: Any) -> Iterator[tuple[str, tuple[str, ...], Any]]:
     if not isinstance(value, Mapping) or (not value and path and not isinstance(value, Keyed)):
-        yield path, value
+        yield path, keys, value
         return
     for key, item in value.items():
         if isinstance(value, Keyed):
-            yield from _leaves(f"{path}[{key}]", item)
+            yield from _leaves(f"{path}[{key}]", (*keys, str(key)), item)
         else:
-            yield from _leaves(f"{path}.{key}" if path else str(key), item)
+            yield from _leaves(f"{path}.{key}" if path else str(key), (*keys, str(key)), item)

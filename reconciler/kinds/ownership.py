@@ -89,9 +89,10 @@ def unchanged(world: World, wanted: Resource, tags: Mapping[str, str]) -> bool:
 
     They may come from the tagging index, which lags: an old entry has another digest, and is not believed.
     """
+    spec = marked({"tags": canonical.tags(tags, world.settings.ignore_tags)}, tags.get(PREVENT))
     return (
         tags.get(OWNER) == world.settings.name
-        and canonical.tags(tags, world.settings.ignore_tags) == wanted.spec.get("tags", {})
+        and spec["tags"] == wanted.spec.get("tags", {})
         and tags.get(DIGEST) == canonical.digest(wanted.spec)
     )
 
