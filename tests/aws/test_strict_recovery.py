@@ -9,6 +9,7 @@ import pytest
 from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 
+from reconciler.errors import BunniesError
 from tests.aws.strict import Crash, Fault
 from tests.aws.strict.bench import LANES, Bench, ended, manifests, unowned, unsettled
 from tests.aws.strict.buckets import Buckets
@@ -18,8 +19,17 @@ from tests.aws.strict.faults import jobspec
 EXAMPLES = int(os.environ.get("BUNNIES_INTERLEAVINGS", "60"))
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
+LAUNCH = (
+    ("PutObject", "/claim.json"),
+    ("PutObject", "/jobspec.json"),
+    ("RunTask", ""),
+    ("PutObject", "/task.json"),
+    ("PutObject", "/started.json"),  # a tombstone
+    ("PutObject", "/result.json"),
+)
+CALLS = st.one_of(st.sampled_from(LAUNCH), st.integers(1, 60))
 CRASHES = st.one_of(
-    st.none(), st.tuples(st.integers(1, 60), st.sampled_from((Fault.CRASH_BEFORE, Fault.CRASH_AFTER)))
+    st.none(), st.tuples(CALLS, st.sampled_from((Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST)))
 )
 # a moment, the last word of a shim, MISSING's end, a token's, the longest of all
 PAUSES = st.sampled_from((0, 61, 700, 3700, 90_000))
@@ -38,7 +48,7 @@ def _no_aws() -> None:
     unseen=st.sampled_from((0, 300)),
 )
 def test_an_apply_is_taken_up_again_at_any_time_and_no_attempt_runs_twice(
-    tries: list[tuple[tuple[int, Fault] | None, bool, int]], fate: str, unseen: int
+    tries: list[tuple[tuple[int | tuple[str, str], Fault] | None, bool, int]], fate: str, unseen: int
 ) -> None:
     with moto.mock_aws():
         bench = Bench(manifests(()))
@@ -52,11 +62,11 @@ def test_an_apply_is_taken_up_again_at_any_time_and_no_attempt_runs_twice(
         for number, (crash, wait, pause) in enumerate(tries):
             line = bench.cloud.line(f"try-{number}")
             if crash:
-                line.points.numbered[crash[0]] = crash[1]
+                line.points.order(*crash)
             try:
                 bench.apply(line, wait=wait)
-            except Crash:
-                event("crashed")
+            except (Crash, BunniesError) as error:
+                event(type(error).__name__)
             bench.cloud.advance(pause)
         bench.apply(bench.cloud.line("last"))
         effects = bench.cloud.shim.effects

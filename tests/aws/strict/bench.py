@@ -13,12 +13,12 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from reconciler import apply as stage
-from reconciler import canonical, load, publish, survey
-from reconciler import engine as engines
+from reconciler import canonical, load, publish, registry, survey
 from reconciler.attempts import Actor
+from reconciler.errors import EngineError
 from reconciler.kinds import World
 from reconciler.layer import Layer
 from reconciler.ledger import Ledger
@@ -27,13 +27,12 @@ from reconciler.step import Progress
 from tests.aws.strict import Line, StrictAws
 from tests.aws.strict.buckets import Buckets
 from tests.aws.strict.ecs_tasks import Pace
-from tests.aws.strict.engine import Engine
 from tests.aws.strict.faults import jobspec
+from tests.aws.strict.registry import Registries, Store, sha256
 from tests.aws.strict.tagging import tagged
 
 T = TypeVar("T")
 
-BASE = "rieseberglab/analytics:3"
 BUCKET, CLUSTER, OWNER = "reprod-bucket", "reprod", "reprod"
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
@@ -64,7 +63,7 @@ tags: {team: genomics}
 ---
 kind: Image
 name: analytics
-from: docker-daemon:rieseberglab/analytics:3
+from: rieseberglab/analytics:3
 repository: rieseberglab/analytics
 ---
 kind: TaskDefinition
@@ -148,8 +147,13 @@ def manifests(lanes: tuple[tuple[str, str], ...] = LANES, platform: str = PLATFO
 @cache
 def _layer() -> Layer:
     path = Path(tempfile.mkdtemp()) / "layer.tar.gz"
-    path.write_bytes(b"the platform layer")
-    return Layer("linux/amd64", path, "sha256:" + "1" * 64, "sha256:" + "2" * 64, 18, "1")
+    body = b"the platform layer"
+    path.write_bytes(body)
+    return Layer("linux/amd64", path, sha256(body), sha256(b"the platform, unpacked"), len(body), "1")
+
+
+def _no_engine() -> NoReturn:
+    raise EngineError("there is no engine here")
 
 
 @dataclass
@@ -162,13 +166,15 @@ class Run:
 
 
 class Bench:
-    """An account after bootstrap, with reads in a bucket, and a machine that has the user's image."""
+    """An account after bootstrap, with reads in a bucket and the user's image in a registry."""
 
     def __init__(self, wanted: ManifestSet, *, buckets: Buckets | None = None) -> None:
         self.cloud = StrictAws(buckets=buckets)
         self.cloud.tasks.pace = lambda _: Pace(start=0.4, stop=0.4)  # few polls: each is a call to crash at
         self.cloud.shim.seconds = lambda _: 0.4
         self.wanted = wanted
+        self.store = Store()
+        self.store.image("docker.io/rieseberglab/analytics", "3")
         self._nonces = itertools.count()
         setup = self.cloud.line("bootstrap")
         for bucket in (BUCKET, "reads", "results"):
@@ -178,17 +184,18 @@ class Bench:
             self.cloud.s3.put(f"s3://reads/{name}", name.encode())
 
     def actor(self, line: Line) -> Actor:
-        """A process: nothing of an earlier one is left but the engine's base image."""
+        """A process: nothing of an earlier one is left."""
         settings = self.wanted.settings
-        engine = Engine(line, BASE)
+        registries = Registries(line, self.store, REGISTRY)
         world = World(
             settings=settings,
             aws=line,
-            engine=lambda: cast("engines.Engine", engine),
+            engine=_no_engine,
             registry=lambda: REGISTRY,
             layer=lambda _: _layer(),
             tell=lambda _: None,
             environment={},
+            registries=lambda: cast("registry.Registries", registries),
         )
         nonce = f"{line.name}-{next(self._nonces):016d}"
         count = itertools.count()

@@ -64,7 +64,19 @@ class Points:
         self.made: list[Point] = []
         self.faults: dict[Point, Fault] = {}
         self.numbered: dict[int, Fault] = {}  # by the number of the call, from 1
+        self.endings: dict[
+            tuple[str, str], Fault
+        ] = {}  # the next call of an operation on a subject that ends so
         self._counts: Counter[tuple[str, str | None]] = Counter()
+
+    def order(self, call: Point | int | tuple[str, str], fault: Fault) -> None:
+        """Asks for a fault: at a point, at a call's number, or at an operation's next call on a subject that ends so."""
+        if isinstance(call, Point):
+            self.faults[call] = fault
+        elif isinstance(call, int):
+            self.numbered[call] = fault
+        else:
+            self.endings[call] = fault
 
     def next(self, operation: str, params: Mapping[str, Any]) -> Fault | None:
         """Counts a call; the fault that it is to have."""
@@ -75,6 +87,10 @@ class Points:
         self.made.append(points[0])
         if fault := self.numbered.pop(len(self.made), None):
             return fault
+        for (wanted, ending), fault in list(self.endings.items()):
+            if wanted == operation and str(names[0]).endswith(ending):
+                del self.endings[wanted, ending]
+                return fault
         return next((self.faults.pop(point) for point in points if point in self.faults), None)
 
 
