@@ -42,18 +42,19 @@ OPERATIONS: Final[dict[tuple[str, str], Use]] = {
     # Nobody can be denied this one.
     ("sts", "GetCallerIdentity"): Use(("plan", "verify", "bootstrap"), ()),
     ("resourcegroupstaggingapi", "GetResources"): _use("plan", "tag:GetResources", scopes.everything),
-    # The Docker engine pulls and pushes with the token.
+    # What the token is for: the registry's own protocol, spoken by us and by the Docker engine.
     ("ecr", "GetAuthorizationToken"): _use(
         "plan verify",
         "ecr:GetAuthorizationToken",
         scopes.everything,
-        also=(Grant(_PULL, scopes.base_repositories),),
+        also=(Grant(_PULL, scopes.base_repositories), Grant(_PULL, scopes.image_repositories)),
     ),
     ("ecr", "DescribeRepositories"): _use("plan verify", "ecr:DescribeRepositories", scopes.every_repository),
     ("ecr", "ListTagsForResource"): _use("plan", "ecr:ListTagsForResource", *_READ_REPOSITORY),
     ("ecr", "GetLifecyclePolicy"): _use("plan", "ecr:GetLifecyclePolicy", *_READ_REPOSITORY),
     ("ecr", "GetRepositoryPolicy"): _use("plan", "ecr:GetRepositoryPolicy", *_READ_REPOSITORY),
     ("ecr", "BatchGetImage"): _use("plan", "ecr:BatchGetImage", scopes.image_repositories),
+    ("ecr", "DescribeImages"): _use("plan", "ecr:DescribeImages", scopes.image_repositories),
     ("ecr", "CreateRepository"): _use(
         "apply",
         "ecr:CreateRepository",

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from reconciler.errors import BunniesError, ManifestError
+from reconciler.kinds import bases
 from reconciler.model import Ref
 from reconciler.permissions.ground import Ground, awslogs
 from reconciler.verify import questions
-from reconciler.verify.finding import Answers, Finding, Level, NoEngineError, unread
+from reconciler.verify.finding import Answers, Finding, Level, unread
 
 Findings = Iterator[Finding]
 
@@ -232,15 +233,14 @@ def keys(ground: Ground, answers: Answers) -> Findings:
 def images(ground: Ground, answers: Answers) -> Findings:
     """The users' images, where their registries have them, for the platforms that run them."""
     for image in ground.manifests.of("Image"):
-        platform = (image.body.get("platforms") or ["linux/amd64"])[0]
-        yield _image(image.address, answers.get("image", image.address), platform)
+        yield _image(image.address, answers.get("image", image.address))
     for definition, container in ground.containers():
         named, platform = container.get("image"), questions.platform_of(definition)
         if isinstance(named, str):
-            yield _image(f"image {named}", answers.get("reference", named, platform), platform)
+            yield _image(f"image {named}", answers.get("reference", named, platform))
         elif isinstance(named, Ref):
             made = [one for one in ground.manifests.of("Image") if one.address == named.address]
-            offered = [name for one in made for name in one.body.get("platforms") or ["linux/amd64"]]
+            offered = [name for one in made for name in bases.platforms(one.body)]
             if made and platform not in offered:
                 do = f"Add it to platforms: of {named.address}, or change runtimePlatform."
                 yield Finding(
@@ -251,11 +251,9 @@ def images(ground: Ground, answers: Answers) -> Findings:
                 )
 
 
-def _image(about: str, answer: Any, platform: str) -> Finding:
-    if isinstance(answer, NoEngineError):
-        return Finding(Level.WARN, about, f"was not looked at: {answer}")
+def _image(about: str, answer: Any) -> Finding:
     if isinstance(answer, ManifestError):
-        return Finding(Level.FAIL, about, "; ".join(problem.what for problem in answer.problems))
+        return Finding(Level.FAIL, about, "; ".join(one.what.rstrip(".") for one in answer.problems))
     if isinstance(answer, BunniesError):
-        return Finding(Level.FAIL, about, str(answer))
-    return Finding(Level.OK, about, f"{platform} is {answer}")
+        return Finding(Level.FAIL, about, str(answer).rstrip("."))
+    return Finding(Level.OK, about, ", ".join(f"{name} is {digest}" for name, digest in answer.items()))

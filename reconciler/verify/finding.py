@@ -17,10 +17,6 @@ from reconciler.permissions import table
 _DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403", "Forbidden")
 
 
-class NoEngineError(BunniesError):
-    """What only a Docker engine could tell."""
-
-
 class Level(StrEnum):
     """How a finding ends: a `fail` would keep a run from working, a `warn` may."""
 

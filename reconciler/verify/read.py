@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from reconciler import aws as aws_
-from reconciler.errors import BunniesError, EngineError
-from reconciler.kinds import World, image
+from reconciler.errors import BunniesError
+from reconciler.kinds import World, bases, image
 from reconciler.model import Manifest, ManifestSet, Source
-from reconciler.verify.finding import Answers, NoEngineError, Question
+from reconciler.verify.finding import Answers, Question
 
 Names = tuple[str, ...]
 
@@ -131,20 +131,14 @@ _READERS: Final[dict[str, Callable[[aws_.Aws, Names], Any]]] = {
 }
 
 
-def _image(world: World, manifest: Manifest) -> str:
-    """The digest of the user's image for its platform, as its registry says now."""
-    _engine(world)
-    return str(image.facts(world, [manifest])[manifest.address]["digest"])
+def _image(world: World, manifest: Manifest) -> dict[str, str]:
+    """Platform → digest of the user's image, as its registry says now."""
+    found = image.facts(world, [manifest])[manifest.address]
+    several: dict[str, str] = found.get("platforms") or {}
+    return several or dict.fromkeys(bases.platforms(manifest.body), str(found["digest"]))
 
 
-def _reference(world: World, text: str, platform: str) -> str:
-    """The digest of what a task definition names in full, for the platform that runs it."""
+def _reference(world: World, text: str, platform: str) -> dict[str, str]:
+    """The same for what a task definition names in full, for the platform that runs it."""
     body = {"from": text, "repository": "-", "platforms": [platform]}
     return _image(world, Manifest("Image", text, body, Source("", 0, 0)))
-
-
-def _engine(world: World) -> None:
-    try:
-        world.engine()
-    except EngineError as error:
-        raise NoEngineError(str(error)) from None

@@ -139,7 +139,7 @@ encryptionConfiguration: {{encryptionType: KMS, kmsKey: {self.key}}}
 ---
 kind: Image
 name: app
-from: app:1
+from: docker-daemon:app:1
 repository: app
 ---
 kind: TaskDefinition
@@ -211,7 +211,7 @@ def test_where_all_is_well_every_line_is_ok_but_the_image_that_needs_an_engine(
     found = manifests(tmp_path, lab.text())
     lines = {one.about: one for one in verify.verify(world(lab.aws, found), found)}
     image = lines.pop("image/app")
-    assert (image.level, image.what) == ("warn", "was not looked at: there is no engine")
+    assert (image.level, image.what) == ("fail", "from: there is no engine")
     assert [one for one in lines.values() if one.level != "ok"] == []
     assert len(lines) == 16
 

@@ -18,9 +18,9 @@ COMMANDS_OF = {"bootstrap.py": "bootstrap", "verify/read.py": "verify"}
 Operation = tuple[str, str]
 
 
-def calls_in(tree: ast.Module) -> Iterator[tuple[ast.Call, Operation | None]]:
+def calls_in(module: str, trees: dict[str, ast.Module]) -> Iterator[tuple[ast.Call, Operation | None]]:
     """Every call of `.call` and `.pages` with a service; None where its operation cannot be read."""
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in ast.walk(trees[module]) if isinstance(node, ast.FunctionDef)]
     for function in functions:
         parameters = [argument.arg for argument in function.args.args]
         for node in ast.walk(function):
@@ -34,29 +34,43 @@ def calls_in(tree: ast.Module) -> Iterator[tuple[ast.Call, Operation | None]]:
             elif isinstance(operation, ast.Constant):
                 yield node, (service.value, str(operation.value))
             elif isinstance(operation, ast.Name) and operation.id in parameters:
-                for name in handed_over(tree, function.name, parameters.index(operation.id)):
+                place = parameters.index(operation.id)
+                for name in handed_over(module, function.name, place, trees):
                     yield node, (service.value, name) if name else None
             else:
                 yield node, None
 
 
-def handed_over(tree: ast.Module, function: str, place: int) -> Iterator[str | None]:
-    """What callers of `function` give it at `place`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function:
-            given = node.args[place]
+def handed_over(module: str, function: str, place: int, trees: dict[str, ast.Module]) -> Iterator[str | None]:
+    """What callers of a module's function give it at `place`: `function(…)` there, `module.function(…)` elsewhere."""
+    stem = Path(module).stem
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(func=ast.Name(id=called)) if (name, called) == (module, function):
+                    given = node.args[place]
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=of), attr=called)) if (of, called) == (
+                    stem,
+                    function,
+                ):
+                    given = node.args[place]
+                case _:
+                    continue
             yield str(given.value) if isinstance(given, ast.Constant) else None
 
 
 def all_calls() -> dict[Operation, set[str]]:
     """Operation → the modules that call it."""
     found: dict[Operation, set[str]] = defaultdict(set)
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = path.relative_to(PACKAGE).as_posix()
+    trees = {
+        path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text())
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+    for name in trees:
         if name == "aws.py":  # passes on what it is given, and asks STS who it is
             found["sts", "GetCallerIdentity"].add(name)
             continue
-        for node, operation in calls_in(ast.parse(path.read_text())):
+        for node, operation in calls_in(name, trees):
             assert operation, f"{name}:{node.lineno}: which operation is called cannot be read from the code"
             found[operation].add(name)
     return found
