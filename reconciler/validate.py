@@ -12,12 +12,10 @@ from typing import Any, Final
 from reconciler import kinds
 from reconciler.canonical import fargate, mistakes
 from reconciler.errors import ManifestError, Problem
-from reconciler.kinds import job, taskdefinition
+from reconciler.kinds import bases, job, taskdefinition
 from reconciler.model import NOTHING, Job, Manifest, ManifestSet, Resource
 
 _ANY_DIGEST: Final = "sha256:" + "0" * 64
-_UNREAD: Final[Mapping[str, Any]] = {"digest": _ANY_DIGEST, "layer": _ANY_DIGEST, "pins": NOTHING}
-"""Stands for an image's facts: what is checked here is the same whatever the digests are."""
 
 
 def validate(manifests: ManifestSet) -> None:
@@ -61,12 +59,20 @@ def _overrides(
                 yield _problem(manifest, path, what)
 
 
+def _unread(manifest: Manifest) -> Mapping[str, Any]:
+    """Stands for an image's facts: what is checked here is the same whatever the digests are."""
+    digests = dict.fromkeys(bases.platforms(manifest.body), _ANY_DIGEST)
+    return {"digest": _ANY_DIGEST, "layers": digests, "pins": NOTHING}
+
+
 def _desired(
     manifests: ManifestSet, manifest: Manifest, resources: dict[str, Resource]
 ) -> tuple[Problem, ...]:
     kind = kinds.by_name(manifest.kind.lower())
     try:
-        resources[manifest.address] = kind.desired(manifest, manifests.settings, {manifest.address: _UNREAD})
+        resources[manifest.address] = kind.desired(
+            manifest, manifests.settings, {manifest.address: _unread(manifest)}
+        )
     except ManifestError as error:
         return error.problems
     return ()
