@@ -99,7 +99,7 @@ def index(base: bytes, name: str, digest: str, made: Mapping[str, bytes]) -> byt
     document = parsed(base)
     kept = []
     for descriptor in document["manifests"]:
-        if descriptor["digest"] in made:
+        if descriptor["digest"] in made and not _attests(descriptor):
             kept.append(_descriptor(descriptor, made[descriptor["digest"]]))
     document["manifests"] = kept
     document.pop("subject", None)
@@ -112,7 +112,7 @@ def platforms(document: Json) -> dict[str, str]:
     found: dict[str, str] = {}
     for descriptor in document.get("manifests") or ():
         runs = descriptor.get("platform") or {}
-        if runs.get("os") != "linux" or "vnd.docker.reference.type" in (descriptor.get("annotations") or {}):
+        if runs.get("os") != "linux" or _attests(descriptor):
             continue
         name = f"linux/{runs.get('architecture')}"
         found.setdefault(name, str(descriptor["digest"]))
@@ -193,6 +193,11 @@ def _check(manifest: Json, config: Json, layer: Layer) -> None:
         raise DeriveError(
             f"the image is for {runs_on(config)}, the manifest says {layer.platform}. Change platforms, or the base"
         )
+
+
+def _attests(descriptor: Json) -> bool:
+    """Whether it is BuildKit's attestation of another manifest: https://docs.docker.com/build/metadata/attestations/"""
+    return "vnd.docker.reference.type" in (descriptor.get("annotations") or {})
 
 
 def _annotations(name: str, digest: str) -> dict[str, str]:

@@ -21,8 +21,8 @@ import docker
 import pytest
 
 from reconciler import aws as aws_module
-from reconciler import engine as docker_engine
 from reconciler import clock, errors, kinds, local, model, registry
+from reconciler import engine as docker_engine
 from reconciler import layer as layers
 from reconciler.registry import keys
 
