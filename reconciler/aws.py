@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import datetime
+import email.utils
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
@@ -101,11 +103,18 @@ class Aws:
 
         A Body in the answer is a stream: read it within `translated`.
         """
+        return self.dated(service, operation, **params)[0]
+
+    def dated(
+        self, service: str, operation: str, /, **params: Any
+    ) -> tuple[dict[str, Any], datetime.datetime | None]:
+        """As `call`, with the service's own time: the answer's Date header, None where it has none."""
         client = self._begin(service, operation)
         with translated(operation):
             answer: dict[str, Any] = getattr(client, _method(operation))(**params)
-        answer.pop("ResponseMetadata", None)
-        return answer
+        headers = answer.pop("ResponseMetadata", {}).get("HTTPHeaders", {})
+        date = headers.get("date")
+        return answer, email.utils.parsedate_to_datetime(date) if date else None
 
     def pages(self, service: str, operation: str, /, **params: Any) -> Iterator[dict[str, Any]]:
         """Every page of the answer; a single one where the operation has no pages. Raises AwsError."""

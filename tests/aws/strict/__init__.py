@@ -21,6 +21,7 @@ import contextlib
 import copy
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
@@ -167,6 +168,12 @@ class Line(Aws):
         """As Aws."""
         with self._on():
             return super().call(service, operation, **params)
+
+    def dated(self, service: str, operation: str, /, **params: Any) -> tuple[dict[str, Any], datetime | None]:
+        """As Aws, with the account's time."""
+        with self._on():
+            answer, _ = super().dated(service, operation, **params)
+            return answer, self.cloud.timeline.now
 
     def pages(self, service: str, operation: str, /, **params: Any) -> Iterator[dict[str, Any]]:
         """As Aws."""
