@@ -17,7 +17,7 @@ from typing import Any, Final
 from reconciler import aws, canonical, diff
 from reconciler.canonical import ecs
 from reconciler.errors import AwsError, BunniesError
-from reconciler.kinds import World, ownership
+from reconciler.kinds import World, ownership, revisions
 from reconciler.model import NOTHING, Action, Change, FieldDiff, Manifest, Ref, Resource, Settings
 from reconciler.plan import PREVENT
 
@@ -63,7 +63,11 @@ def live(world: World, wanted: Sequence[Resource]) -> dict[str, Resource]:
     tagged = ownership.owned(world, "ecs:task-definition")
     newest = _by_family(tagged) if world.fast else _active(world, len(wanted))
     by_address = {resource.address: resource for resource in wanted}
-    left = {f"taskdefinition/{_family(arn)}" for arn in tagged if newest is None or _family(arn) in newest}
+    left = {
+        f"taskdefinition/{revisions.family(arn)}"
+        for arn in tagged
+        if newest is None or revisions.family(arn) in newest
+    }
     asked = [*wanted, *(Resource(address, {}) for address in sorted(left - by_address.keys()))]
 
     def read(one: Resource) -> Resource | None:
@@ -87,12 +91,12 @@ def _active(world: World, families: int) -> dict[str, str] | None:
 
 
 def _by_family(arns: Iterable[str]) -> dict[str, str]:
-    return {_family(arn): arn for arn in sorted(arns, key=_revision)}
+    return {revisions.family(arn): arn for arn in sorted(arns, key=revisions.number)}
 
 
 def _believed(world: World, wanted: Resource, arn: str, tags: Mapping[str, str]) -> Resource:
     """The revision of that ARN, of which the digest says that it is as wanted."""
-    attributes = {"arn": arn, "revision": _revision(arn), "family": _family(arn)}
+    attributes = {"arn": arn, "revision": revisions.number(arn), "family": revisions.family(arn)}
     owner, digest = tags[ownership.OWNER], tags[ownership.DIGEST]
     return Resource(wanted.address, wanted.spec, attributes=attributes, owner=owner, digest=digest)
 
@@ -101,7 +105,7 @@ def apply(world: World, change: Change, sleep: Callable[[float], None] = time.sl
     """Make the family's newest revision what `change.after` says, or deregister all of ours."""
     if change.action is Action.DELETE:
         ownership.unmoved(change, _newest(world, Resource(change.address, {})))
-        _deregister(world, change.address.partition("/")[2])
+        revisions.deregister(world, change.address.partition("/")[2])
         return NOTHING
     wanted = change.after
     if wanted is None:
@@ -120,6 +124,8 @@ def apply(world: World, change: Change, sleep: Callable[[float], None] = time.sl
                 "and write the manifest that way."
             )
     _retag(world, found, wanted)
+    if "keepRevisions" in wanted.options:
+        revisions.retire(world, found.attributes["family"], wanted.options["keepRevisions"])
     return found.attributes
 
 
@@ -134,14 +140,6 @@ def _refs(value: Any) -> Iterator[Ref]:
             yield from _refs(item)
 
 
-def _family(arn: str) -> str:
-    return arn.rpartition("/")[2].partition(":")[0]
-
-
-def _revision(arn: str) -> int:
-    return int(arn.rpartition(":")[2])
-
-
 def _content(found: Resource, wanted: Resource) -> tuple[FieldDiff, ...]:
     """What differs but tags: what takes another revision."""
     bare = [{key: value for key, value in one.spec.items() if key != "tags"} for one in (found, wanted)]
@@ -154,7 +152,7 @@ def _newest(world: World, wanted: Resource) -> Resource | None:
     answer = _describe(world, family)
     if answer and answer["taskDefinition"].get("status", "ACTIVE") != "ACTIVE":
         # asked for a family AWS answers its newest ACTIVE revision; others may answer the newest of all
-        active = _revisions(world, family)
+        active = revisions.active(world, family)
         answer = _describe(world, active[0]) if active else None
     return _resource(world, wanted, answer) if answer else None
 
@@ -188,13 +186,6 @@ def _resource(world: World, wanted: Resource, answer: Mapping[str, Any]) -> Reso
         digest=tags.get(ownership.DIGEST),
         raw={**definition, "tags": tags},
     )
-
-
-def _revisions(world: World, family: str) -> list[str]:
-    """ARNs of the family's active revisions, newest first. The API takes a prefix of families' names."""
-    pages = world.aws.pages("ecs", "ListTaskDefinitions", familyPrefix=family, status="ACTIVE", sort="DESC")
-    found = [arn for page in pages for arn in page["taskDefinitionArns"] if _family(arn) == family]
-    return sorted(found, key=_revision, reverse=True)
 
 
 def _register(world: World, wanted: Resource, sleep: Callable[[float], None]) -> Resource:
@@ -232,12 +223,3 @@ def _retag(world: World, found: Resource, wanted: Resource) -> None:
     if changed:
         tags = ownership.listed(changed, "key", "value")
         world.aws.call("ecs", "TagResource", resourceArn=arn, tags=tags)
-
-
-def _deregister(world: World, family: str) -> None:
-    """Deregister each active revision that carries our tag, asked of the service itself just before."""
-    for arn in _revisions(world, family):
-        answer = _describe(world, arn)
-        tags = ownership.by_key((answer or {}).get("tags") or ())
-        if tags.get(ownership.OWNER) == world.settings.name:
-            world.aws.call("ecs", "DeregisterTaskDefinition", taskDefinition=arn)

@@ -72,7 +72,7 @@ class Account(Aws):
 
     def pages(self, service: str, operation: str, /, **params: Any) -> Iterator[dict[str, Any]]:
         """As Aws; and the tagging index knows repositories, which moto's does not."""
-        if operation == "GetResources" and self.refused.get(operation):
+        if self.refused.get(operation):
             raise self.refused[operation].pop(0)
         yield from super().pages(service, operation, **params)
         if operation == "GetResources" and "ecr:repository" in params["ResourceTypeFilters"]:

@@ -307,3 +307,63 @@ def test_tags_changed_by_hand_are_seen_though_the_digest_is_right(here: tuple[Ac
     aws.call("ecs", "TagResource", resourceArn=arn, tags=[{"key": "team", "value": "others"}])
     (change,) = planned(world, wanted())
     assert [field.path for field in change.fields] == ["tags[team]"]
+
+
+def sizes(*mib: int) -> list[Any]:
+    return [wanted(memory=str(size), keepRevisions=1, **container(memory=512)) for size in mib]
+
+
+def test_older_revisions_are_deregistered_but_those_that_are_kept(here: tuple[Account, World]) -> None:
+    aws, world = here
+    for one in sizes(2048, 3072, 4096, 5120):
+        assert converged(world, one)
+    assert revisions(aws) == [3, 4]
+
+
+def test_a_revision_that_a_task_or_a_service_uses_stays(here: tuple[Account, World]) -> None:
+    aws, world = here
+    aws.call("ecs", "CreateCluster", clusterName="reprod")
+    subnet = aws.call("ec2", "DescribeSubnets")["Subnets"][0]["SubnetId"]
+    network = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": []}}
+    more = {"cluster": "reprod", "launchType": "FARGATE", "networkConfiguration": network}
+    first, second, third, fourth, fifth = sizes(2048, 3072, 4096, 5120, 6144)
+    assert converged(world, first)
+    aws.call("ecs", "RunTask", taskDefinition=f"{FAMILY}:1", **more)
+    assert converged(world, second)
+    aws.call("ecs", "CreateService", taskDefinition=f"{FAMILY}:2", serviceName="s", desiredCount=0, **more)
+    for one in (third, fourth, fifth):
+        assert converged(world, one)
+    assert revisions(aws) == [1, 2, 4, 5]
+
+
+def test_a_revision_of_another_stays(here: tuple[Account, World]) -> None:
+    aws, world = here
+    container = {"name": "x", "image": "y", "memory": 8}
+    aws.call("ecs", "RegisterTaskDefinition", family=FAMILY, containerDefinitions=[container])
+    for memory in ("2048", "3072", "4096"):
+        assert converged(world, wanted(memory=memory, keepRevisions=0, adopt=True))
+    assert revisions(aws) == [1, 4]
+
+
+def test_where_it_cannot_be_known_what_is_used_everything_stays(here: tuple[Account, World]) -> None:
+    aws, world = here
+    assert converged(world, wanted())
+    said: list[str] = []
+    aws.refused["ListClusters"] = [AwsError("ListClusters", "AccessDeniedException", "no", 400)]
+    (change,) = planned(world, wanted(memory="3072", keepRevisions=0))
+    taskdefinition.apply(replace(world, tell=said.append), change)
+    assert revisions(aws) == [1, 2]
+    assert "cannot be read (AccessDeniedException)" in said[-1]
+
+
+def test_a_family_that_was_pruned_and_is_wanted_again_is_made_again_under_fast(
+    here: tuple[Account, World],
+) -> None:
+    aws, world = here
+    assert converged(world, wanted())
+    applied(world, planned(world, prune=True))
+    assert revisions(aws) == []
+    fast = replace(world, fast=True)
+    (change,) = planned(fast, wanted())
+    assert change.action is Action.CREATE
+    assert converged(fast, wanted())
