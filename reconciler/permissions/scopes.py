@@ -64,6 +64,11 @@ def families(ground: Ground) -> Iterator[Where]:
     yield Where(_families(ground))
 
 
+def our_families(ground: Ground) -> Iterator[Where]:
+    """Revisions that carry our owner tag, in the manifests or not: what --prune deregisters."""
+    yield Where((ground.arn("ecs", "task-definition/*:*"),), _tagged(ground, "ResourceTag"))
+
+
 def families_in_our_cluster(ground: Ground) -> Iterator[Where]:
     """The same, run in our cluster alone."""
     yield Where(_families(ground) if ground.manifests.of("Job") else (), _in_cluster(ground))
@@ -82,6 +87,12 @@ def tasks_of_our_cluster(ground: Ground) -> Iterator[Where]:
 def listing_of_our_cluster(ground: Ground) -> Iterator[Where]:
     """Listing its tasks."""
     yield Where(("*",), _in_cluster(ground))
+
+
+def looking_for_users_of_revisions(ground: Ground) -> Iterator[Where]:
+    """Every cluster, where keepRevisions asks whether an older revision is still used."""
+    if any("keepRevisions" in one.body for one in ground.manifests.of("TaskDefinition")):
+        yield Where(("*",))
 
 
 def passed_roles(ground: Ground) -> Iterator[Where]:

@@ -85,15 +85,25 @@ OPERATIONS: Final[dict[tuple[str, str], Use]] = {
     ),
     ("ecs", "DeregisterTaskDefinition"): _use("apply", "ecs:DeregisterTaskDefinition", scopes.everything),
     ("ecs", "TagResource"): _use("apply", "ecs:TagResource", scopes.families),
-    ("ecs", "UntagResource"): _use("apply", "ecs:UntagResource", scopes.families),
+    ("ecs", "UntagResource"): _use("apply", "ecs:UntagResource", scopes.families, scopes.our_families),
     ("ecs", "RunTask"): _use(
         "apply",
         "ecs:RunTask",
         scopes.families_in_our_cluster,
         also=(Grant(("ecs:TagResource",), scopes.tasks_of_our_cluster), *_PASS),
     ),
-    ("ecs", "ListTasks"): _use("apply", "ecs:ListTasks", scopes.listing_of_our_cluster),
-    ("ecs", "DescribeTasks"): _use("apply", "ecs:DescribeTasks", scopes.tasks_of_our_cluster),
+    ("ecs", "ListTasks"): _use(
+        "apply", "ecs:ListTasks", scopes.listing_of_our_cluster, scopes.looking_for_users_of_revisions
+    ),
+    ("ecs", "DescribeTasks"): _use(
+        "apply", "ecs:DescribeTasks", scopes.tasks_of_our_cluster, scopes.looking_for_users_of_revisions
+    ),
+    ("ecs", "ListClusters"): _use("apply", "ecs:ListClusters", scopes.looking_for_users_of_revisions),
+    ("ecs", "ListServices"): _use("apply", "ecs:ListServices", scopes.looking_for_users_of_revisions),
+    ("ecs", "DescribeServices"): _use("apply", "ecs:DescribeServices", scopes.looking_for_users_of_revisions),
+    ("ecs", "ListTagsForResource"): _use(
+        "apply", "ecs:ListTagsForResource", scopes.families, scopes.our_families
+    ),
     ("ecs", "StopTask"): _use("apply", "ecs:StopTask", scopes.tasks_of_our_cluster),
     ("ecs", "DescribeClusters"): _use("bootstrap verify", "ecs:DescribeClusters", scopes.our_cluster),
     ("ecs", "CreateCluster"): _use(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler import aws
 from reconciler.permissions import roles, table
 
 PACKAGE = Path(__file__).parents[2] / "reconciler"
@@ -107,3 +108,11 @@ def test_the_task_role_may_all_that_the_shim_calls_and_no_more() -> None:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="obstore"), attr=name)):
                     called.add(name)
     assert called == set(roles.SHIM)
+
+
+@pytest.mark.parametrize("operation", sorted(table.OPERATIONS), ids=":".join)
+def test_what_commands_that_only_read_may_call_is_what_a_client_that_only_reads_lets_pass(
+    operation: Operation,
+) -> None:
+    only_reads = {"plan", "verify"} & set(table.OPERATIONS[operation].by)
+    assert not only_reads or operation[1].startswith(aws.READING)
