@@ -7,13 +7,13 @@ Input: Plan, World, Ledger. Output: Outcomes. Must not: decide what to change, o
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from reconciler import kinds
 from reconciler.attempts import Actor
-from reconciler.errors import BunniesError
+from reconciler.errors import BunniesError, StalePlanError
 from reconciler.model import NOTHING, Action, Change, Decision, Job, Outcome, Plan, Ref, Status
 from reconciler.plan import fill
 from reconciler.step import Attributes, Progress, step
@@ -22,14 +22,17 @@ POLL: Final = (1.0, 10.0)
 """Seconds between two turns of --wait: the first, and the longest; half as much again after each quiet one."""
 
 
-def resources(world: kinds.World, plan: Plan) -> Generator[Outcome, None, Attributes]:
+def resources(
+    world: kinds.World, plan: Plan, outside: Attributes = NOTHING, refused: Mapping[str, str] = NOTHING
+) -> Generator[Outcome, None, Attributes]:
     """Make the plan's resource changes, yielding each outcome as it happens; deletions come last.
 
     Returns the attributes of every resource that is there afterwards, by address. A change whose need failed or
-    was skipped is skipped. An error that AWS, the engine or a registry raised is that change's outcome.
+    was skipped is skipped. An error that AWS, the engine or a registry raised is that change's outcome. `outside`
+    are attributes of what is there and not in the plan; `refused` says what was taken out of it, and how to say so.
     """
-    known: dict[str, Mapping[str, Any]] = {}
-    lost: dict[str, str] = {}
+    known: dict[str, Mapping[str, Any]] = dict(outside)
+    lost: dict[str, str] = dict(refused)
     for change in plan.changes:
         if change.action is not Action.UNCHANGED:
             world.tell(f"{change.address}: {change.action}")
@@ -43,14 +46,21 @@ def resources(world: kinds.World, plan: Plan) -> Generator[Outcome, None, Attrib
 
 
 def jobs(
-    actor: Actor, wanted: Sequence[Job], attributes: Attributes, *, wait: bool
+    actor: Actor,
+    wanted: Sequence[Job],
+    attributes: Attributes,
+    *,
+    wait: bool,
+    held: Collection[str] = (),
 ) -> Generator[Outcome, None, Progress]:
     """Start what is ready; with `wait` go on until every job is final.
 
-    Without `wait` one turn is made; the next apply goes on. Raises AwsError where the ledger cannot be read.
+    Without `wait` one turn is made; the next apply goes on. `wanted` are all jobs of the manifests, since each is
+    judged by its upstream; `held` are addresses of those that may not start: outside of a limit, not approved.
+    Raises AwsError where the ledger cannot be read.
     """
     shortest, longest = POLL
-    progress, pause = Progress(), shortest
+    progress, pause = Progress(refused=frozenset(held)), shortest
     while True:
         before = progress
         progress = yield from step(actor, wanted, before, attributes)
@@ -84,7 +94,8 @@ def _one(
     try:
         attributes = kind.apply(world, _resolved(change, known))
     except BunniesError as error:
-        return Outcome(change.address, change.action, Status.FAILED, str(error))
+        stale = isinstance(error, StalePlanError)
+        return Outcome(change.address, change.action, Status.FAILED, str(error), stale=stale)
     return Outcome(change.address, change.action, Status.CHANGED, change.why, attributes)
 
 

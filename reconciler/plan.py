@@ -8,12 +8,11 @@ beyond the one line in REVISED.
 from __future__ import annotations
 
 import graphlib
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from reconciler import diff
+from reconciler import diff, drift, seal
 from reconciler.errors import BunniesError, GuardError
 from reconciler.model import (
     NOTHING,
@@ -27,6 +26,9 @@ from reconciler.model import (
     Ref,
     Resource,
 )
+
+PREVENT: Final = "bunnies:prevent"
+"""The tag that says, after its manifest is gone too, what must not be done with a resource: `destroy`."""
 
 REVISED: Final = {"taskdefinition": "tags"}
 """Kinds whose objects are immutable but for one field: any other difference makes a new revision."""
@@ -72,21 +74,8 @@ def assemble(
     owner: str, changes: Sequence[Change], jobs: Sequence[JobDecision], copies: Sequence[Copy] = ()
 ) -> Plan:
     """The Plan of these changes, decisions and copies that are due, with its digest."""
-    covered = [
-        owner,
-        [
-            [
-                change.address,
-                change.action,
-                [[field.path, field.before, field.after] for field in change.fields],
-            ]
-            for change in changes
-            if change.action is not Action.UNCHANGED
-        ],
-        sorted([decision.address, decision.job.job_id] for decision in jobs),
-    ]
-    text = json.dumps(covered, sort_keys=True, separators=(",", ":"), default=str)
-    digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    lines = [seal.line(change) for change in changes if change.action is not Action.UNCHANGED]
+    digest = seal.digest(owner, lines, [(decision.address, decision.job.job_id) for decision in jobs])
     return Plan(owner, tuple(changes), tuple(jobs), digest, tuple(copies))
 
 
@@ -97,13 +86,23 @@ def guard(changes: Sequence[Change], starts: int, limits: Mapping[str, Any], all
     refused; deleting all of them always is. `allow_deletes` deletions pass in any case.
     """
     deletes = sum(change.action is Action.DELETE for change in changes)
-    owned = sum(change.before is not None for change in changes)
+    # what stays is ours where it carries the owner that its manifest has: not what is external, or in conflict
+    owned = deletes + sum(
+        change.before.owner == change.after.owner for change in changes if change.before and change.after
+    )
     most = limits.get("maxDeletePercent", 30)
     if deletes > allow_deletes and (deletes == owned or (owned >= 10 and deletes * 100 > owned * most)):
         raise GuardError(
             f"the plan deletes {deletes} of {owned} resources, more than guards.maxDeletePercent ({most} %) allows. "
             f"If that is meant, say --allow-deletes {deletes}."
         )
+    for change in changes:
+        marks = change.before.spec.get("tags") or {} if change.before else {}
+        if change.action is Action.DELETE and marks.get(PREVENT):
+            raise GuardError(
+                f"{change.address} would be deleted, and was made with prevent: {marks[PREVENT]}. Bring its manifest "
+                "back; or back without prevent, apply, and then take it away; or leave it out with --exclude."
+            )
     if starts > limits.get("maxRuns", 9000):
         raise GuardError(
             f"the plan starts {starts} jobs, more than guards.maxRuns ({limits['maxRuns']}). Raise it in Settings."
@@ -147,10 +146,14 @@ def fill(value: Any, of: Callable[[Ref], Any]) -> Any:
 def _change(owner: str, wanted: Resource, found: Resource | None, of: Callable[[Ref], Any]) -> Change:
     if wanted.options.get("external"):
         return _external(wanted, found)
+    if found is not None and (ignored := wanted.options.get("ignoreChanges")):
+        wanted = replace(wanted, spec=drift.left_alone(wanted.spec, found.spec, ignored))
     spec = fill(wanted.spec, of)
     fields = diff.compare(found.spec if found else None, spec)
     if found is None:
-        return Change(wanted.address, Action.CREATE, None, wanted, fields, "not there", wanted.source)
+        why = str(wanted.options.get("why", "not there"))
+        return Change(wanted.address, Action.CREATE, None, wanted, fields, why, wanted.source)
+    fields = drift.told_apart(found.spec, spec, found.digest, fields)
     action, why = _action(owner, wanted, found, fields)
     return Change(wanted.address, action, found, wanted, fields, why, wanted.source)
 
@@ -161,7 +164,8 @@ def _action(
     if found.owner != owner:
         theirs = f"is owned by {found.owner}" if found.owner else "has no tag bunnies:owner"
         if wanted.options.get("adopt"):
-            return Action.ADOPT, f"taken over: it {theirs}"
+            gone = ", ".join(drift.removed(fields))
+            return Action.ADOPT, f"taken over: it {theirs}" + (f"; this removes {gone}" if gone else "")
         return Action.CONFLICT, (
             f"it is there and {theirs}. Choose another name, or write adopt: true to take it over "
             "or external: true to use it as it is."
@@ -170,7 +174,7 @@ def _action(
         return Action.UNCHANGED, ""
     mutable = REVISED.get(wanted.address.partition("/")[0])
     tags_only = all(field.path.split(".")[0].split("[")[0] == mutable for field in fields)
-    return Action.UPDATE if mutable is None or tags_only else Action.REVISE, _moved(fields)
+    return Action.UPDATE if mutable is None or tags_only else Action.REVISE, _why(found, fields)
 
 
 def _external(wanted: Resource, found: Resource | None) -> Change:
@@ -184,6 +188,17 @@ def _deletion(found: Resource) -> Change:
     return Change(
         found.address, Action.DELETE, found, None, diff.compare(found.spec, {}), "no manifest wants it"
     )
+
+
+def _why(found: Resource, fields: tuple[FieldDiff, ...]) -> str:
+    """What the manifest changes, then what changed since we applied; where nobody can tell, all of it."""
+    drifted = tuple(field for field in fields if field.drift)
+    others = tuple(field for field in fields if not field.drift)
+    words = [_moved(others)] if others else []
+    words += [f"drifted: {_moved(drifted)}"] if drifted else []
+    if any(field.drift is None for field in fields) and drift.changed_outside(found.spec, found.digest):
+        words.append("changed by others since the last apply")
+    return "; ".join(words)
 
 
 def _moved(fields: tuple[FieldDiff, ...]) -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from typing import Final
 
 import click
 
 from reconciler import __version__
+from reconciler.cli import hidden, reports
 from reconciler.errors import BunniesError, ManifestError
 
 _COMMANDS: Final = {
@@ -73,7 +75,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command; its exit code. No traceback reaches the user unless BUNNIES_TRACEBACK is set."""
+    """Run the command; its exit code. No secret is printed, and no traceback unless BUNNIES_TRACEBACK is set."""
+    with hidden.streams():
+        return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
     try:
         code = bunnies.main(arguments, prog_name="bunnies", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
@@ -94,12 +101,13 @@ def run(arguments: list[str] | None = None) -> int:
 def refused(error: Exception) -> int:
     """Say what is wrong in words; the exit code that goes with it."""
     if isinstance(error, ManifestError):
+        reports.annotate_problems(error.problems)
         count = len(error.problems)
         lines = [*map(str, error.problems), f"{count} problem{'s' if count != 1 else ''} in the manifests"]
     elif isinstance(error, BunniesError):
         lines = [f"error: {error}"]
     elif os.environ.get("BUNNIES_TRACEBACK"):
-        raise error
+        lines = ["".join(traceback.format_exception(error)).rstrip()]
     else:
         lines = [
             f"error: this is a defect in bunnies: {type(error).__name__}: {error}",

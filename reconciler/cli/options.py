@@ -45,34 +45,54 @@ class Common:
     def load(self) -> ManifestSet:
         """The manifests; ManifestError names every mistake in them."""
         from reconciler import load
+        from reconciler.cli import hidden
 
-        return load.load(load.default_paths(self.paths), self.vars_files, self.variables)
+        paths = load.default_paths(self.paths)
+        hidden.know_texts([*paths, *self.vars_files], self.variables)
+        manifests = load.load(paths, self.vars_files, self.variables)
+        hidden.know_manifests(manifests)
+        return manifests
 
-    def world(self, settings: Settings, tell: Callable[[str], None]) -> World:
-        """The outside for these settings; refuses an account that Settings.account does not name."""
-        from reconciler import engine, layer, registry
+    def world(
+        self, settings: Settings, tell: Callable[[str], None], *, readonly: bool = False, fast: bool = False
+    ) -> World:
+        """The outside for these settings; refuses an account that Settings.account does not name.
+
+        With `readonly` no call to AWS that changes anything is sent; `fast` as World has it.
+        """
+        from reconciler import clock, engine, layer, pacing, registry
         from reconciler.aws import Aws
         from reconciler.kinds import World
+        from reconciler.registry import keys
 
-        aws = Aws(self.region or settings.region, self.profile, self.endpoint_url)
+        time = clock.system()
+        region, pace = self.region or settings.region, pacing.Pace(time)
+        aws = Aws(region, self.profile, self.endpoint_url, readonly=readonly, pace=pace)
         _same_account(aws, settings)
+        host = functools.cache(lambda: registry.ecr_host(aws.account, aws.region, os.environ))
         return World(
             settings=settings,
             aws=aws,
             engine=functools.cache(engine.connect),
-            registry=functools.cache(lambda: registry.ecr_host(aws.account, aws.region, os.environ)),
+            registry=host,
             layer=functools.cache(layer.find),
             tell=tell,
             environment=dict(os.environ),
+            registries=functools.cache(
+                lambda: registry.Registries(os.environ, time, keys.Ecr(aws, host, time.now))
+            ),
+            fast=fast,
         )
 
-    def actor(self, settings: Settings, tell: Callable[[str], None]) -> Actor:
-        """The World with its owner's ledger, on the machine's time."""
+    def actor(
+        self, settings: Settings, tell: Callable[[str], None], *, readonly: bool = False, fast: bool = False
+    ) -> Actor:
+        """The World with its owner's ledger, on the machine's time; `readonly` and `fast` as for `world`."""
         from reconciler import clock
         from reconciler.attempts import Actor
         from reconciler.ledger import Ledger
 
-        world = self.world(settings, tell)
+        world = self.world(settings, tell, readonly=readonly, fast=fast)
         book = Ledger(
             world.aws, settings.bucket, settings.prefix, clock.system(), lambda: secrets.token_hex(16)
         )

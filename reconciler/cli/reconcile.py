@@ -6,25 +6,61 @@ Input: Common options. Output: exit codes of the design's contract. Must not: de
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reconciler.cli import hidden
 from reconciler.cli.options import Common, common
-from reconciler.errors import BunniesError
-from reconciler.model import Decision, Outcome, Plan, Status
+from reconciler.cli.reports import Asked, Reports, as_planned, made_from
+from reconciler.errors import BunniesError, StalePlanError
+from reconciler.limit import Scope
+from reconciler.model import Decision, JobDecision, Outcome, Plan, Status
 
 if TYPE_CHECKING:
+    from reconciler.approval import Approved, Held
     from reconciler.attempts import Actor
+    from reconciler.render.terminal import Terminal
     from reconciler.step import Progress
     from reconciler.survey import Survey
 
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 CHANGES_PRESENT = 2
 APPLIED_IN_PART = 3
+STALE = StalePlanError.exit_code
 JOB_FAILED = 7
+
+_file = click.Path(path_type=Path, dir_okay=False)
+
+
+def _asked(command: F) -> F:
+    """Options that say what goes into a plan, and where it is written."""
+    for option in (
+        click.option("--prune", is_flag=True, help="Delete what is ours and no manifest wants any more."),
+        click.option(
+            "--allow-deletes",
+            type=click.IntRange(0),
+            default=0,
+            metavar="N",
+            help="Let N deletions pass the guard.",
+        ),
+        click.option(
+            "--limit",
+            multiple=True,
+            metavar="ADDRESS",
+            help="Only this; * and ? are wildcards; job/NAME is all of an array.",
+        ),
+        click.option("--exclude", multiple=True, metavar="ADDRESS", help="All but this; as --limit."),
+        click.option("--markdown", type=_file, metavar="FILE", help="For a pull request's comment."),
+        click.option("--junit", type=_file, metavar="FILE", help="As JUnit XML."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -44,15 +80,24 @@ def validate(common: Common) -> int:
 
 @click.command()
 @common()
+@_asked
+@click.option("--out", type=_file, metavar="FILE", help="Write the plan for `bunnies apply FILE`.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON on standard output.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes or jobs to start.")
-@click.option("--prune", is_flag=True, help="Delete what is ours and no manifest wants any more.")
 @click.option("--fast", is_flag=True, help="Believe the digest tags in AWS's tagging index; few calls.")
-@click.option(
-    "--allow-deletes", type=click.IntRange(0), default=0, metavar="N", help="Let N deletions pass the guard."
-)
 def plan(
-    common: Common, *, as_json: bool, detailed_exitcode: bool, prune: bool, fast: bool, allow_deletes: int
+    common: Common,
+    *,
+    prune: bool,
+    allow_deletes: int,
+    limit: tuple[str, ...],
+    exclude: tuple[str, ...],
+    markdown: Path | None,
+    junit: Path | None,
+    out: Path | None,
+    as_json: bool,
+    detailed_exitcode: bool,
+    fast: bool,
 ) -> int:
     """Compare the manifests with live AWS and say what an apply would do."""
     from reconciler import survey
@@ -60,43 +105,116 @@ def plan(
     from reconciler.render import data, text
     from reconciler.render.terminal import Terminal
 
+    if fast and out:
+        raise click.UsageError(
+            "--out wants every object read in full, so that an apply can compare it: leave --fast out"
+        )
     terminal = Terminal(no_color=common.no_color)
+    asked = Asked(prune, allow_deletes, Scope(limit, exclude))
     manifests = common.load()
     with terminal.progress():
         actor = common.actor(manifests.settings, terminal.tell, readonly=True, fast=fast)
         found = survey.survey(actor.world, actor.ledger, manifests)
-    made = survey.plan(found, prune=prune, allow_deletes=allow_deletes)
+    made = survey.plan(found, prune=prune, allow_deletes=allow_deletes, scope=asked.scope)
+    left = [] if prune or not made.complete else unwanted(made.owner, found.desired, found.live)
     if as_json:
-        terminal.raw(json.dumps(data.plan(made), indent=2, ensure_ascii=False) + "\n")
+        document = data.plan(made, hidden.redactor(), made_from(common, asked))
+        terminal.raw(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     else:
-        left = [] if prune else unwanted(made.owner, found.desired, found.live)
-        terminal.out(text.plan(made, left, verbose=bool(common.verbose)))
+        terminal.out(text.plan(made, left, verbose=bool(common.verbose), redactor=hidden.redactor()))
+    Reports(out, markdown, junit).planned(made, left, made_from(common, asked))
+    if out:
+        terminal.talk([(f"written: {out}; `bunnies apply {out}` does this, and nothing else", "dim")])
     return CHANGES_PRESENT if detailed_exitcode and made.has_changes else 0
 
 
 @click.command()
 @common()
+@_asked
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--wait", is_flag=True, help="Go on until every job is final; exit 7 if one failed.")
-@click.option("--prune", is_flag=True, help="Delete what is ours and no manifest wants any more.")
-@click.option(
-    "--allow-deletes", type=click.IntRange(0), default=0, metavar="N", help="Let N deletions pass the guard."
-)
+@click.option("--expect", metavar="DIGEST", help="Refuse (exit 4) any plan but the one with this digest.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
-def apply(common: Common, *, yes: bool, wait: bool, prune: bool, allow_deletes: int, as_json: bool) -> int:
-    """Make the plan true: create, push, register, and run the jobs that are ready."""
+def apply(
+    common: Common,
+    *,
+    prune: bool,
+    allow_deletes: int,
+    limit: tuple[str, ...],
+    exclude: tuple[str, ...],
+    markdown: Path | None,
+    junit: Path | None,
+    yes: bool,
+    wait: bool,
+    expect: str | None,
+    as_json: bool,
+) -> int:
+    """Make the plan true: create, push, register, and run the jobs that are ready.
+
+    In place of PATHs one PLAN.json, as `plan --out` wrote it: then only what it says is done, and only to what is
+    still as it was.
+    """
     from reconciler import survey
-    from reconciler.render import data, text
+    from reconciler.render import text
     from reconciler.render.terminal import Terminal
 
     terminal = Terminal(no_color=common.no_color)
+    asked = Asked(prune, allow_deletes, Scope(limit, exclude))
+    approved = _approved(common, asked, expect)
+    if approved:
+        common, asked = as_planned(common, approved.document)
     manifests = common.load()
+    telling = _Telling(terminal, as_json=as_json)
     with terminal.progress():
-        actor = common.actor(manifests.settings, terminal.tell)
+        actor = common.actor(manifests.settings, telling.progress)
         found = survey.survey(actor.world, actor.ledger, manifests)
-    made = survey.plan(found, prune=prune, allow_deletes=allow_deletes)
+    made = survey.plan(found, prune=asked.prune, allow_deletes=asked.allow_deletes, scope=asked.scope)
+    held = _held(made, approved, expect)
     if not as_json:
-        terminal.out(text.plan(made, verbose=bool(common.verbose)))
+        terminal.out(text.plan(held.plan, verbose=bool(common.verbose), redactor=hidden.redactor()))
+    _confirm(terminal, held.plan, yes=yes)
+    telling.begin(held.plan)
+    for outcome in held.refused:
+        telling.outcome(outcome)
+    with terminal.progress():
+        progress = _carry_out(actor, found, held, wait=wait, tell=telling.outcome)
+    inside = {decision.address for decision in made.jobs}
+    failed = [decision for decision in progress.failed if decision.address in inside]
+    code = exit_code(telling.told, failed, wait=wait)
+    recap = telling.end(made, failed, code)
+    Reports(None, markdown, junit).applied(made, telling.told, recap)
+    return code
+
+
+def _approved(common: Common, asked: Asked, expect: str | None) -> Approved | None:
+    """The plan file among the words of the command line; None where manifests are named."""
+    from reconciler import approval
+
+    if expect is not None:
+        approval.wanted(expect)
+    if not any(path.suffix == ".json" for path in common.paths):
+        return None
+    if len(common.paths) > 1 or common.vars_files or asked != Asked():
+        raise click.UsageError(
+            "a plan file says itself which manifests, variables and options it was made with: name nothing beside it"
+        )
+    approved = approval.read(common.paths[0])
+    if expect is not None and expect != approved.digest:
+        raise StalePlanError(f"{common.paths[0]} is the plan {approved.digest}, not the expected {expect}.")
+    return approved
+
+
+def _held(made: Plan, approved: Approved | None, expect: str | None) -> Held:
+    from reconciler import approval
+
+    if approved:
+        return approval.hold(made, approved)
+    if expect is not None:
+        approval.expect(expect, made)
+    return approval.Held(made)
+
+
+def _confirm(terminal: Terminal, made: Plan, *, yes: bool) -> None:
     if made.has_changes and not yes:
         if not terminal.can_ask:
             raise BunniesError(
@@ -104,36 +222,84 @@ def apply(common: Common, *, yes: bool, wait: bool, prune: bool, allow_deletes: 
             )
         click.confirm("Apply this?", abort=True, err=True)
 
-    told: list[Outcome] = []
 
-    def tell(outcome: Outcome) -> None:
-        told.append(outcome)
-        if as_json:
-            terminal.raw(json.dumps(data.outcome(outcome), ensure_ascii=False) + "\n")
-        elif outcome.status is not Status.UNCHANGED:
-            terminal.out([text.outcome(outcome)])
+@dataclass(slots=True)
+class _Telling:
+    """Says what happens in an apply: as text, or as JSON, one event a line."""
 
-    with terminal.progress():
-        progress = _carry_out(actor, found, made, wait=wait, tell=tell)
-    cached = sum(decision.decision is Decision.CACHED for decision in made.jobs)
-    terminal.talk(text.recap(told, cached))
-    for decision in progress.failed:
-        terminal.talk(text.failure(decision))
-    return exit_code(told, progress, wait=wait)
+    terminal: Terminal
+    as_json: bool
+    told: list[Outcome] = field(default_factory=list)
+    planned: dict[str, tuple[str, str]] = field(default_factory=dict)
+    cached: int = 0
+    begun: bool = False
+
+    def begin(self, made: Plan) -> None:
+        """What is about to be done."""
+        from reconciler.render import data
+
+        # apply tells of each change before it makes it, in these words
+        self.planned = {f"{one.address}: {one.action}": (one.address, one.action) for one in made.changes}
+        self.cached = sum(decision.decision is Decision.CACHED for decision in made.jobs)
+        self.begun = True
+        self._event(data.version())
+        self._event(data.planned(made))
+
+    def progress(self, words: str) -> None:
+        """What is going on now."""
+        from reconciler.render import data
+
+        self.terminal.tell(words)
+        started = self.planned.get(words)
+        self._event(data.start(*started) if started else data.progress(words))
+
+    def outcome(self, outcome: Outcome) -> None:
+        """What became of something."""
+        from reconciler.render import data, text
+
+        self.told.append(outcome)
+        self._event(data.outcome(outcome, hidden.redactor()))
+        if not self.as_json and outcome.status is not Status.UNCHANGED:
+            self.terminal.out([text.outcome(outcome)])
+
+    def end(self, made: Plan, failed: Sequence[JobDecision], code: int) -> str:
+        """The jobs that need a person, then the recap, which is also returned."""
+        from reconciler.render import data, text
+
+        for decision in failed:
+            self.terminal.talk(text.failure(decision))
+        stale = sum(outcome.stale for outcome in self.told)
+        if stale:
+            words = (
+                f"{stale} refused: no longer what was planned. Run plan again, and have the new one approved."
+            )
+            self.terminal.talk([(words, "bad")])
+        counts = text.counts(self.told, self.cached)
+        self._event(data.summary(counts, code))
+        recap = text.recap(counts)
+        self.terminal.talk(recap)
+        return "".join(words for words, _ in recap)
+
+    def _event(self, event: dict[str, Any]) -> None:
+        if self.as_json and self.begun:
+            self.terminal.raw(json.dumps(hidden.redactor().data(event), ensure_ascii=False) + "\n")
 
 
 def _carry_out(
-    actor: Actor, found: Survey, made: Plan, *, wait: bool, tell: Callable[[Outcome], None]
+    actor: Actor, found: Survey, held: Held, *, wait: bool, tell: Callable[[Outcome], None]
 ) -> Progress:
     """Resources, then jobs, then what they publish."""
     from reconciler import apply as stage
-    from reconciler import publish
+    from reconciler import publish, survey
 
-    attributes = _drain(stage.resources(actor.world, made), tell)
-    progress = _drain(stage.jobs(actor, found.jobs, attributes, wait=wait), tell)
-    for outcome in publish.publish(
-        actor.world.aws, publish.pending(actor.world.aws, found.jobs, progress.records)
-    ):
+    made = held.plan
+    outside = survey.outside(found, made)
+    attributes = _drain(stage.resources(actor.world, made, outside, held.lost), tell)
+    inside = {decision.address for decision in made.jobs} - held.held
+    barred = {job.address for job in found.jobs} - inside
+    progress = _drain(stage.jobs(actor, found.jobs, attributes, wait=wait, held=barred), tell)
+    jobs = [job for job in found.jobs if job.address in inside]
+    for outcome in publish.publish(actor.world.aws, publish.pending(actor.world.aws, jobs, progress.records)):
         tell(outcome)
     return progress
 
@@ -148,10 +314,12 @@ def _drain(stream: Generator[Outcome, None, T], tell: Callable[[Outcome], None])
             return value
 
 
-def exit_code(told: list[Outcome], progress: Progress, *, wait: bool) -> int:
-    """Applied in part (3) wins over an error (1), and both over a failed job (7)."""
+def exit_code(told: Sequence[Outcome], failed: Sequence[JobDecision], *, wait: bool) -> int:
+    """A stale plan (4) wins over applied in part (3), that over an error (1), and all over a failed job (7)."""
     ended = [outcome for outcome in told if outcome.action != "finish"]
+    if any(outcome.stale for outcome in ended):
+        return STALE
     if any(outcome.status in (Status.FAILED, Status.SKIPPED) for outcome in ended):
         changed = any(outcome.status in (Status.CHANGED, Status.LAUNCHED, Status.ADOPTED) for outcome in told)
         return APPLIED_IN_PART if changed else 1
-    return JOB_FAILED if wait and progress.failed else 0
+    return JOB_FAILED if wait and failed else 0

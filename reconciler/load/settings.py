@@ -114,5 +114,6 @@ def _settings(data: Mapping[str, Any], source: Source) -> model.Settings:
         guards=GUARDS | data.get("guards", {}),
         ignore_tags=tuple(data.get("ignoreTags", ())),
         max_parallel=data.get("maxParallel"),
+        redact=tuple(data.get("redact", ())),
         source=source,
     )
