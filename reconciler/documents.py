@@ -99,9 +99,13 @@ class Documents:
 
     def write(self, key: str, document: Mapping[str, Any]) -> None:
         """Puts the document, over whatever is there: for documents whose content does not depend on the writer."""
+        self.write_bytes(key, _text(document), "application/json")
+
+    def write_bytes(self, key: str, body: bytes, kind: str = "application/octet-stream") -> None:
+        """Puts the object, over whatever is there; `kind` is its Content-Type."""
         for tried in range(TRIES):
             try:
-                self._put(key, document)
+                self._put(key, body, ContentType=kind)
                 return
             except errors.AwsError as error:
                 self._again(error, tried)
@@ -110,7 +114,7 @@ class Documents:
         """Puts the document, which has a `nonce`, unless there is one already."""
         for tried in range(TRIES):
             try:
-                self._put(key, document, IfNoneMatch="*")
+                self._put(key, _text(document), ContentType="application/json", IfNoneMatch="*")
                 return Written(ours=True, document=document)
             except errors.AwsError as error:
                 if error.status != 412:
@@ -137,17 +141,8 @@ class Documents:
             for entry in page.get("Contents", ()):
                 yield Listed(entry["Key"], int(entry["Size"]), str(entry["LastModified"]))
 
-    def _put(self, key: str, document: Mapping[str, Any], **params: Any) -> None:
-        body = json.dumps(document, ensure_ascii=False, sort_keys=True, indent=1).encode()
-        self.aws.call(
-            "s3",
-            "PutObject",
-            Bucket=self.bucket,
-            Key=key,
-            Body=body,
-            ContentType="application/json",
-            **params,
-        )
+    def _put(self, key: str, body: bytes, **params: Any) -> None:
+        self.aws.call("s3", "PutObject", Bucket=self.bucket, Key=key, Body=body, **params)
 
     def _again(self, error: errors.AwsError, tried: int, also: int = -1) -> None:
         """Waits where another try may help, else raises the error."""
@@ -155,6 +150,10 @@ class Documents:
         if not worth or tried == TRIES - 1:
             raise error
         self.clock.wait(tried)
+
+
+def _text(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, sort_keys=True, indent=1).encode()
 
 
 def unheard(error: errors.AwsError) -> bool:
