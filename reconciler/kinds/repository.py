@@ -104,6 +104,10 @@ def apply(world: World, change: Change, sleep: Callable[[float], None] = time.sl
         raise BunniesError(
             f"{wanted.address} {_whose(found)}: it is left alone. Write adopt: true to take it over."
         )
+    if found.digest is not None and found.digest != canonical.digest(wanted.spec):
+        # while it changes no digest may vouch for it: the next manifest may be the last one again
+        arn = found.attributes["arn"]
+        world.aws.call("ecr", "UntagResource", resourceArn=arn, tagKeys=[ownership.DIGEST])
     _update(world, wanted, found, sleep)
     found = _there(world, wanted)
     if differing := diff.compare(found.spec, wanted.spec):

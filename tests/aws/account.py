@@ -46,6 +46,10 @@ def _as_ecs(**kwargs: Any) -> None:
             container["healthCheck"] = {"interval": 30, "timeout": 5, "retries": 3} | container["healthCheck"]
 
 
+class Crash(BaseException):
+    """The process is gone: nothing of ours may catch it."""
+
+
 class Account(Aws):
     """Aws over moto; `refused` and `lost` hold, by operation, the errors of its next calls."""
 
@@ -60,12 +64,25 @@ class Account(Aws):
         self.calls.clear()
         self.lost: dict[str, list[AwsError]] = {}
         self.refused: dict[str, list[AwsError]] = {}
+        self.cut: tuple[str, int] | None = None
+        self.made: list[str] = []
 
     def call(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
-        """As Aws, with an error before the call where it is `refused`, and after it where its answer is `lost`."""
+        """As Aws, with an error before the call where it is `refused`, and after it where its answer is `lost`.
+
+        `cut` is a moment, `before` or `after` the call of that number among `made`, at which the process dies.
+        """
+        self.made.append(operation)
+        number = len(self.made)
+        if self.cut == ("before", number):
+            raise Crash
         if refused := self.refused.get(operation):
             raise refused.pop(0)
-        answer = super().call(service, operation, **params)
+        try:
+            answer = super().call(service, operation, **params)
+        finally:
+            if self.cut == ("after", number):
+                raise Crash
         if lost := self.lost.get(operation):
             raise lost.pop(0)
         return answer
