@@ -105,14 +105,6 @@ def test_where_none_answers_it_says_what_was_tried_and_what_to_do(tmp_path: Path
     assert "or set DOCKER_HOST" in str(caught.value)
 
 
-def test_a_reference_is_resolved_without_a_pull(small: Small, connected: engine.Engine) -> None:
-    found = {"Descriptor": {"digest": "sha256:1", "mediaType": "m"}, "Platforms": []}
-    small.answers["GET", "/distribution/ghcr.io/a/b:1/json"] = (200, [found])
-    descriptor = connected.descriptor("ghcr.io/a/b:1", engine.Credentials("u", "p"))
-    assert descriptor == engine.Descriptor("sha256:1", "m")
-    assert [with_auth for _verb, path, with_auth in small.asked if "distribution" in path] == [True]
-
-
 @pytest.mark.parametrize(
     ("status", "words", "advice"),
     [
@@ -123,15 +115,23 @@ def test_a_reference_is_resolved_without_a_pull(small: Small, connected: engine.
         (500, "something else", "something else"),
     ],
 )
-def test_a_registrys_refusal_is_told_with_its_reference_and_what_to_do(
+def test_a_refused_pull_is_told_with_its_reference_and_what_to_do(
     small: Small, connected: engine.Engine, status: int, words: str, advice: str
 ) -> None:
-    small.answers["GET", "/distribution"] = (status, [{"message": words}])
+    small.answers["POST", "/images/create"] = (status, [{"message": words}])
     with pytest.raises(errors.EngineError) as caught:
-        connected.descriptor("ghcr.io/a/b:1")
-    assert str(caught.value).startswith("ghcr.io/a/b:1: ")
+        connected.pull("ghcr.io/a/b@sha256:1", "linux/amd64", None, lambda _line: None)
+    assert str(caught.value).startswith("ghcr.io/a/b@sha256:1: ")
     assert advice in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_image_is_saved_as_it_comes(small: Small, connected: engine.Engine) -> None:
+    small.answers["GET", "/images/x/get"] = (200, ["one", "two"])
+    assert b"".join(connected.save("x")) == b'"one"\r\n"two"\r\n'
+    small.answers["GET", "/images/y/get"] = (404, [{"message": "No such image: y"}])
+    with pytest.raises(errors.EngineError, match="y: the registry has no such image"):
+        list(connected.save("y"))
 
 
 def test_an_image_that_is_not_there_is_none(small: Small, connected: engine.Engine) -> None:
@@ -176,41 +176,6 @@ def test_a_build_that_fails_shows_its_last_lines(
     small.answers["POST", "/build"] = (200, [{"aux": {"ID": "sha256:9"}}, {"stream": "done\n"}])
     with context.open("rb") as stream:
         assert connected.build(stream, "linux/amd64", lambda _line: None) == "sha256:9"
-
-
-def pushed(small: Small, *lines: dict[str, Any]) -> None:
-    small.answers["GET", "/images/h/r:t/json"] = (404, [{"message": "No such image"}])
-    small.answers["POST", "/images/i/tag"] = (201, [{}])
-    small.answers["POST", "/images/h/r/push"] = (200, list(lines))
-    small.answers["DELETE", "/images/h/r:t"] = (200, [{}])
-
-
-def test_a_push_gives_the_digest_and_takes_its_local_name_away(
-    small: Small, connected: engine.Engine
-) -> None:
-    pushed(small, {"aux": {"Tag": "t", "Digest": "sha256:7", "Size": 1}})
-    credentials = engine.Credentials("AWS", "secret")
-    assert connected.push("i", ("h/r", "t"), credentials, lambda _line: None) == "sha256:7"
-    assert [(verb, path.partition("?")[0]) for verb, path, _auth in small.asked[-2:]] == [
-        ("POST", "/v1.41/images/h/r/push"),
-        ("DELETE", "/v1.41/images/h/r:t"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        ([{"error": "denied: no rights"}], "denied: no rights"),
-        ([{"status": "Pushed", "progressDetail": {}, "id": "a"}], "did not say its digest"),
-    ],
-)
-def test_a_push_that_fails_is_told_and_leaves_no_local_name(
-    small: Small, connected: engine.Engine, lines: list[dict[str, Any]], words: str
-) -> None:
-    pushed(small, *lines)
-    with pytest.raises(errors.EngineError, match=words):
-        connected.push("i", ("h/r", "t"), None, lambda _line: None)
-    assert ("DELETE", "/v1.41/images/h/r:t") in [(v, path.partition("?")[0]) for v, path, _a in small.asked]
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from reconciler import errors, kinds
+from reconciler import derive, errors, kinds, media, registry
 from reconciler.aws import Aws
-from reconciler.engine import Credentials, Descriptor, Engine
+from reconciler.engine import Engine
 from reconciler.kinds import image
 from reconciler.layer import Layer
 from reconciler.model import NOTHING, Action, Change, Manifest, Ref, Resource, Settings, Source
@@ -24,22 +26,61 @@ HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
 
 @dataclasses.dataclass
-class Registries:
-    """An engine that knows digests of references, has local images, and can do nothing else."""
+class Local:
+    """An engine that has these images and can do nothing else."""
 
-    remote: Mapping[str, str] = NOTHING
     local: Mapping[str, Mapping[str, Any]] = NOTHING
     host: str = "unix:///engine.sock"
-    asked: list[tuple[str, Credentials | None]] = dataclasses.field(default_factory=list)
-
-    def descriptor(self, reference: str, credentials: Credentials | None = None) -> Descriptor:
-        self.asked.append((reference, credentials))
-        if reference not in self.remote:
-            raise errors.EngineError(f"{reference}: the registry has no such image")
-        return Descriptor(self.remote[reference], "application/vnd.oci.image.manifest.v1+json")
 
     def inspect(self, reference: str) -> Mapping[str, Any] | None:
         return self.local.get(reference)
+
+
+@dataclasses.dataclass
+class Registries:
+    """Registries that know digests of references; `pushed` says what became of a push."""
+
+    remote: Mapping[str, str] = NOTHING
+    asked: list[str] = dataclasses.field(default_factory=list)
+    documents: dict[str, registry.Document] = dataclasses.field(default_factory=dict)
+    blobs: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    refuses: Callable[[], None] = lambda: None
+
+    def repository(self, host: str, path: str) -> Repository:
+        return Repository(self, f"{host}/{path}")
+
+    def credentials(self, _host: str) -> None:
+        return None
+
+
+@dataclasses.dataclass
+class Repository:
+    registries: Registries
+    name: str
+
+    def head(self, reference: str) -> tuple[str, str]:
+        full = f"{self.name}{'@' if reference.startswith('sha256:') else ':'}{reference}"
+        self.registries.asked.append(full)
+        if full not in self.registries.remote:
+            raise errors.RegistryError(f"{full}: the registry has no such image")
+        return self.registries.remote[full], media.OCI_MANIFEST
+
+    def manifest(self, reference: str) -> registry.Document:
+        return self.registries.documents[reference]
+
+    def read(self, digest: str, _limit: int) -> bytes:
+        return self.registries.blobs[digest]
+
+    def blob(self, digest: str, _size: int | None) -> Iterator[memoryview]:
+        yield memoryview(self.registries.blobs[digest])
+
+    def push(self, blob: registry.Blob) -> str:
+        self.registries.blobs[blob.digest] = b"".join(blob.chunks())
+        return "pushed"
+
+    def put(self, reference: str, document: registry.Document) -> None:
+        self.registries.refuses()
+        self.registries.documents[reference] = document
 
 
 @dataclasses.dataclass
@@ -47,11 +88,24 @@ class Ecr:
     """An Aws with these tags in these repositories; counts what is asked."""
 
     tags: Mapping[str, Mapping[str, str]] = NOTHING
+    manifests: Mapping[str, Any] = NOTHING
     asked: list[int] = dataclasses.field(default_factory=list)
 
+    def pages(self, service: str, operation: str, /, **params: Any) -> Iterator[dict[str, Any]]:
+        assert (service, operation) == ("ecr", "DescribeImages")
+        if params["repositoryName"] not in self.tags:
+            raise errors.AwsError(operation, "RepositoryNotFoundException", "no such repository", 400)
+        yield {"imageDetails": [{"imageTags": [tag], "imagePushedAt": 1} for tag in self.manifests]}
+        yield {"imageDetails": [{"imagePushedAt": 2}]}
+
     def call(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
-        if operation == "GetAuthorizationToken":
-            return {"authorizationData": [{"authorizationToken": "QVdTOnRva2Vu"}]}
+        if self.manifests and params["imageIds"] == [{"imageTag": tag} for tag in self.manifests]:
+            return {
+                "images": [
+                    {"imageId": {"imageTag": tag}, "imageManifest": json.dumps(manifest)}
+                    for tag, manifest in self.manifests.items()
+                ]
+            }
         assert operation == "BatchGetImage"
         self.asked.append(len(params["imageIds"]))
         if params["repositoryName"] not in self.tags:
@@ -66,15 +120,18 @@ class Ecr:
         }
 
 
-def world(engine: Registries | None = None, ecr: Ecr | None = None) -> kinds.World:
+def world(
+    found: Registries | None = None, ecr: Ecr | None = None, engine: Local | None = None
+) -> kinds.World:
     return kinds.World(
         settings=SETTINGS,
         aws=cast(Aws, ecr or Ecr()),
-        engine=lambda: cast(Engine, engine or Registries()),
+        engine=lambda: cast(Engine, engine or Local()),
         registry=lambda: HOST,
         layer=lambda _platform: LAYER,
         tell=lambda _line: None,
         environment={},
+        registries=lambda: cast(registry.Registries, found or Registries()),
     )
 
 
@@ -91,10 +148,9 @@ def resource(
 
 def test_the_tag_is_made_of_the_bases_digest_and_the_layers() -> None:
     document = manifest(**{"from": "debian:12"})
-    engine = Registries({"docker.io/library/debian:12": DIGEST})
-    facts = image.facts(world(engine), [document])
-    found = image.desired(document, SETTINGS, facts)
-    assert found == Resource(
+    found = Registries({"docker.io/library/debian:12": DIGEST})
+    facts = image.facts(world(found), [document])
+    assert image.desired(document, SETTINGS, facts) == Resource(
         "image/analytics",
         {
             "repository": "lab/analytics",
@@ -111,27 +167,15 @@ def test_the_tag_is_made_of_the_bases_digest_and_the_layers() -> None:
 
 def test_a_repository_may_be_named_by_a_reference() -> None:
     document = manifest(repository=Ref("repository/lab/analytics", "uri"), **{"from": "docker-daemon:x"})
-    engine = Registries(local={"x": {"Id": DIGEST}})
-    found = image.desired(document, SETTINGS, image.facts(world(engine), [document]))
+    outside = world(engine=Local({"x": {"Id": DIGEST}}))
+    found = image.desired(document, SETTINGS, image.facts(outside, [document]))
     assert found.spec["repository"] == "lab/analytics"
 
 
-def test_only_our_own_registry_is_asked_with_ecrs_credentials() -> None:
-    engine = Registries({"ghcr.io/a/b:1": DIGEST, f"{HOST}/base:1": DIGEST})
-    image.facts(
-        world(engine),
-        [manifest("a", **{"from": "ghcr.io/a/b:1"}), manifest("b", **{"from": f"{HOST}/base:1"})],
-    )
-    assert dict(engine.asked) == {
-        "ghcr.io/a/b:1": None,
-        f"{HOST}/base:1": Credentials("AWS", "token"),
-    }
-
-
 def test_a_base_of_many_images_is_asked_for_once_and_each_is_told_where_it_is_gone() -> None:
-    engine = Registries({"ghcr.io/a/b:1": DIGEST})
-    found = image.facts(world(engine), [manifest(name, **{"from": "ghcr.io/a/b:1"}) for name in "abc"])
-    assert len(engine.asked) == 1
+    registries = Registries({"ghcr.io/a/b:1": DIGEST})
+    found = image.facts(world(registries), [manifest(name, **{"from": "ghcr.io/a/b:1"}) for name in "abc"])
+    assert len(registries.asked) == 1
     assert set(found) == {"image/a", "image/b", "image/c"}
     with pytest.raises(errors.ManifestError) as caught:
         image.facts(world(), [manifest(name, **{"from": "gone:1"}) for name in "ab"])
@@ -145,7 +189,9 @@ def test_a_base_of_many_images_is_asked_for_once_and_each_is_told_where_it_is_go
         ({"from": "x", "build": {}}, "exactly one of them"),
         ({"build": "."}, "Write build: {context: ., dockerfile: Dockerfile}"),
         ({"from": "x", "repository": ""}, "repository is missing"),
-        ({"from": "x", "platforms": ["linux/amd64", "linux/arm64"]}, "single one"),
+        ({"from": "docker-daemon:x", "builder": "registry"}, "Write builder: auto"),
+        ({"build": {}, "builder": "registry"}, "Write builder: auto"),
+        ({"from": "docker-daemon:x", "platforms": ["linux/amd64", "linux/arm64"]}, "a single platform"),
     ],
 )
 def test_a_mistake_in_the_manifest_is_told_at_its_place(body: dict[str, Any], what: str) -> None:
@@ -176,21 +222,20 @@ def test_every_base_that_cannot_be_resolved_is_told_with_its_reference() -> None
 
 
 @pytest.mark.parametrize(
-    ("engine", "pin"),
+    ("remote", "local", "pin"),
     [
-        (
-            Registries({"docker.io/library/base:1": OTHER}, {"base:1": {"Id": DIGEST}}),
-            f"docker.io/library/base@{OTHER}",
-        ),
-        (Registries(local={"base:1": {"Id": DIGEST, "RepoDigests": []}}), DIGEST),
-        (Registries(local={"base:1": {"Id": DIGEST, "RepoDigests": [f"base@{OTHER}"]}}), f"base@{OTHER}"),
+        ({"docker.io/library/base:1": OTHER}, {"base:1": {"Id": DIGEST}}, f"docker.io/library/base@{OTHER}"),
+        ({}, {"base:1": {"Id": DIGEST, "RepoDigests": []}}, DIGEST),
+        ({}, {"base:1": {"Id": DIGEST, "RepoDigests": [f"base@{OTHER}"]}}, f"base@{OTHER}"),
     ],
     ids=["the registry decides", "the engine alone has it", "pulled once, registry away"],
 )
-def test_what_a_dockerfile_builds_on_is_pinned(tmp_path: Path, engine: Registries, pin: str) -> None:
+def test_what_a_dockerfile_builds_on_is_pinned(
+    tmp_path: Path, remote: dict[str, str], local: dict[str, Any], pin: str
+) -> None:
     (tmp_path / "Dockerfile").write_text("FROM base:1\n")
     document = manifest(file=str(tmp_path / "f.yaml"), build={"context": "."})
-    facts = image.facts(world(engine), [document])
+    facts = image.facts(world(Registries(remote), engine=Local(local)), [document])
     assert facts["image/analytics"]["pins"] == {"base:1": pin}
     assert image.desired(document, SETTINGS, facts).spec["base"]["pins"] == {"base:1": pin}
 
@@ -229,42 +274,179 @@ def test_an_image_that_is_there_needs_no_engine() -> None:
         image.apply(world(), change)
 
 
-class Racing(Registries):
-    """An engine whose push comes second: the tag is immutable and there by then."""
+BASE_CONFIG: dict[str, Any] = {
+    "architecture": "amd64",
+    "os": "linux",
+    "config": {"Entrypoint": ["/bin/sh"]},
+    "rootfs": {"diff_ids": ["sha256:1"]},
+}
 
-    def __init__(self, ecr: Ecr) -> None:
-        super().__init__(
-            local={
-                DIGEST: {"Id": DIGEST, "Os": "linux", "Architecture": "amd64", "Config": {}},
-                "built": {
-                    "Id": "built",
-                    "Config": {
-                        "Entrypoint": ["/bunnies/bin/bunny-init", "--entrypoint-args=0", "--"],
-                        "Labels": {"bunnies.base.digest": DIGEST, "bunnies.layer.digest": LAYER.digest},
-                    },
-                },
-            }
-        )
-        self.ecr = ecr
 
-    def build(self, *_args: Any, **_options: Any) -> str:
-        return "built"
+def sha256(body: bytes) -> str:
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
-    def push(self, *_args: Any) -> str:
-        self.ecr.tags = {"lab/analytics": {"bunnies-1-2": OTHER}}
-        raise errors.EngineError("tag invalid: it is immutable")
+
+def base_in(registries: Registries, config: Mapping[str, Any] = NOTHING) -> str:
+    """The digest of a base with one layer that these registries have from now on."""
+    layer, body = b"the base's layer", json.dumps({**BASE_CONFIG, **config}).encode()
+    manifest = {
+        "mediaType": media.OCI_MANIFEST,
+        "config": {"mediaType": media.OCI_CONFIG, "size": len(body), "digest": sha256(body)},
+        "layers": [{"mediaType": media.OCI_LAYER, "size": len(layer), "digest": sha256(layer)}],
+    }
+    document = registry.document(json.dumps(manifest).encode(), media.OCI_MANIFEST)
+    registries.blobs |= {sha256(body): body, sha256(layer): layer}
+    registries.documents[document.digest] = document
+    return document.digest
+
+
+def outside(registries: Registries, ecr: Ecr, folder: Path) -> kinds.World:
+    """A world with a platform layer that can be read."""
+    blob = folder / "layer.tar.gz"
+    blob.write_bytes(b"layer")
+    found = dataclasses.replace(LAYER, path=blob, digest=sha256(b"layer"), size=5)
+    return dataclasses.replace(world(registries, ecr), layer=lambda _platform: found)
+
+
+def missing(base: str, **options: Any) -> Resource:
+    spec = {**resource().spec, "from": "debian:12", "base": {"digest": base}, "layer": sha256(b"layer")}
+    return dataclasses.replace(resource(), spec=spec, options=options)
+
+
+def test_blobs_go_first_and_the_tag_last(tmp_path: Path) -> None:
+    registries = Registries()
+    wanted = missing(base_in(registries))
+    attributes = image.apply(
+        outside(registries, Ecr({"lab/analytics": {}}), tmp_path),
+        Change("image/analytics", Action.CREATE, None, wanted),
+    )
+    made = registries.documents["bunnies-1-2"]
+    assert attributes["digest"] == made.digest
+    manifest = json.loads(made.body)
+    for descriptor in (manifest["config"], *manifest["layers"]):
+        assert sha256(registries.blobs[descriptor["digest"]]) == descriptor["digest"]
 
 
 def test_of_two_pushes_at_once_the_first_one_counts(tmp_path: Path) -> None:
-    ecr = Ecr({"lab/analytics": {}})
-    blob = tmp_path / "layer.tar.gz"
-    blob.write_bytes(b"layer")
-    outside = dataclasses.replace(
-        world(Racing(ecr), ecr), layer=lambda _platform: dataclasses.replace(LAYER, path=blob)
+    ecr, registries = Ecr({"lab/analytics": {}}), Registries()
+
+    def second() -> None:
+        ecr.tags = {"lab/analytics": {"bunnies-1-2": OTHER}}
+        raise errors.RegistryError("tag invalid: it is immutable", 400)
+
+    registries.refuses = second
+    change = Change("image/analytics", Action.CREATE, None, missing(base_in(registries)))
+    assert image.apply(outside(registries, ecr, tmp_path), change)["digest"] == OTHER
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"architecture": "arm64"}, "the image is for linux/arm64, the manifest says linux/amd64"),
+        ({"config": {"Entrypoint": [derive.INIT]}}, "has the platform layer already"),
+    ],
+)
+def test_a_base_that_cannot_take_the_layer_is_told_by_the_plan_and_refused_by_an_apply(
+    tmp_path: Path, config: dict[str, Any], words: str
+) -> None:
+    registries, ecr = Registries(), Ecr({"lab/analytics": {}})
+    wanted = missing(base_in(registries, config))
+    there = outside(registries, ecr, tmp_path)
+    with pytest.raises(errors.ManifestError, match=f"image/analytics: from: .*{words}"):
+        image.explained(there, [wanted])
+    with pytest.raises(errors.BunniesError, match=words):
+        image.apply(there, Change("image/analytics", Action.CREATE, None, wanted))
+    assert "bunnies-1-2" not in registries.documents
+
+
+def earlier(name: str, base: str, layer: str, version: str, layers: tuple[str, ...] = ()) -> dict[str, Any]:
+    annotations = {
+        derive.BASE_NAME: name,
+        derive.BASE_DIGEST: base,
+        derive.LAYER_DIGEST: layer,
+        derive.LAYER_VERSION: version,
+    }
+    return {"annotations": annotations, "layers": [{"digest": digest} for digest in layers]}
+
+
+@pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        ({}, "not there, base 12@{base}; 21 bytes to travel"),
+        (
+            {"bunnies-old": earlier("docker.io/library/debian:12", OTHER, sha256(b"layer"), "1")},
+            "base 12@sha256:2b2b2b2b2b2b → {base} (the tag moved); 21 bytes to travel",
+        ),
+        (
+            {"bunnies-old": earlier("docker.io/library/debian:12", "{whole}", OTHER, "0.9")},
+            "shim 0.9 → 1; 21 bytes to travel",
+        ),
+        (
+            {
+                "bunnies-old": earlier(
+                    "docker.io/library/debian:12", "{whole}", OTHER, "1", (sha256(b"the base's layer"),)
+                )
+            },
+            "shim 1: sha256:2b2b2b2b2b2b → {layer}; 5 bytes to travel",
+        ),
+        (
+            {"bunnies-old": earlier("docker.io/library/other:12", OTHER, OTHER, "1", (sha256(b"layer"),))},
+            "not there, base 12@{base}; 16 bytes to travel",
+        ),
+        (
+            {"latest": earlier("docker.io/library/debian:12", OTHER, OTHER, "1")},
+            "not there, base 12@{base}; 21 bytes to travel",
+        ),
+    ],
+    ids=["first", "moved", "shim", "shim of one version", "another base", "not ours"],
+)
+def test_a_plan_says_what_moved_and_how_much_will_travel(
+    tmp_path: Path, before: dict[str, Any], why: str
+) -> None:
+    registries = Registries()
+    base = base_in(registries)
+    text = json.dumps(before).replace("{whole}", base)
+    there = outside(registries, Ecr({"lab/analytics": {}}, json.loads(text)), tmp_path)
+    told = image.explained(there, [missing(base, builder="registry")])[0]
+    assert told.options == {
+        "builder": "registry",
+        "why": why.format(base=base[:19], layer=sha256(b"layer")[:19]),
+    }
+
+
+def test_an_engines_image_and_a_build_say_what_they_can(tmp_path: Path) -> None:
+    there = dataclasses.replace(
+        outside(Registries(), Ecr({"lab/analytics": {}}), tmp_path),
+        engine=lambda: cast(Engine, Local({DIGEST: {"Id": DIGEST, "Size": 3_000_000}})),
     )
-    spec = {**resource().spec, "from": "docker-daemon:x", "base": {"digest": DIGEST}, "layer": LAYER.digest}
-    change = Change("image/analytics", Action.CREATE, None, dataclasses.replace(resource(), spec=spec))
-    assert image.apply(outside, change)["digest"] == OTHER
-    arm = dataclasses.replace(resource(), spec=spec | {"platforms": ["linux/arm64"], "tag": "other"})
-    with pytest.raises(errors.EngineError, match=r"for linux/amd64, the manifest says linux/arm64"):
-        image.apply(outside, Change("image/analytics", Action.CREATE, None, arm))
+    spec = {**missing(DIGEST).spec, "from": "docker-daemon:x:1"}
+    of_engine = dataclasses.replace(resource(), spec=spec)
+    build = {key: value for key, value in spec.items() if key != "from"} | {"build": {"context": "."}}
+    of_build = dataclasses.replace(resource(), spec=build)
+    assert [one.options["why"] for one in image.explained(there, [of_engine, of_build])] == [
+        "not there, base docker-daemon:x:1@sha256:1a1a1a1a1a1a; at most 3.0 MB to travel",
+        "not there, base sha256:1a1a1a1a1a1a; to be built, and 5 bytes to travel besides it",
+    ]
+
+
+def test_only_what_is_not_there_is_explained() -> None:
+    there = world()
+    present, wanted = resource("a"), resource("b")
+    assert kinds.explained(kinds.by_name("repository"), there, [wanted], {}) == [wanted]
+    found = {"image/a": present, "image/b": wanted}
+    assert kinds.explained(kinds.by_name("image"), there, [present, wanted], found) == [present, wanted]
+
+
+def test_several_platforms_are_known_by_one_digest_over_theirs() -> None:
+    document = manifest(**{"from": "debian:12"}, platforms=["linux/amd64", "linux/arm64"])
+    fact = {
+        "digest": "sha256:" + "5e" * 32,
+        "platforms": {"linux/amd64": DIGEST, "linux/arm64": OTHER},
+        "index": "sha256:index",
+        "layers": {"linux/amd64": DIGEST, "linux/arm64": OTHER},
+    }
+    spec = image.desired(document, SETTINGS, {"image/analytics": fact}).spec
+    assert spec["base"] == {key: fact[key] for key in ("digest", "platforms", "index")}
+    assert spec["layers"] == fact["layers"]
+    assert spec["tag"] == f"bunnies-5e5e5e5e5e5e-{spec['layer'].removeprefix('sha256:')[:12]}"
+    assert spec["layer"] not in (DIGEST, OTHER)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-from typing import Any, cast
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler import registry
-from reconciler.aws import Aws
-from reconciler.engine import Credentials
+from reconciler.registry import reference
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -76,15 +72,23 @@ def test_ecr_has_one_host_for_an_account_and_region_and_the_environment_may_name
     assert registry.ecr_host("123456789012", region, environment) == host
 
 
-class OneToken:
-    """An Aws that hands out one token."""
+@pytest.mark.parametrize(
+    ("host", "insecure", "plain"),
+    [
+        ("localhost", "", True),
+        ("127.0.0.1:5000", "", True),
+        ("[::1]:5000", "", True),
+        ("127.example.com", "", False),
+        ("10.0.0.1:5000", "", False),
+        ("10.0.0.1:5000", "other, 10.0.0.1:5000", True),
+        ("10.0.0.1:5001", "10.0.0.1:5000", False),
+    ],
+)
+def test_plain_http_is_for_loopback_and_for_what_is_asked_for(host: str, insecure: str, plain: bool) -> None:
+    assert reference.plain(host, {"BUNNIES_INSECURE_REGISTRIES": insecure}) is plain
 
-    def call(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
-        assert (service, operation, params) == ("ecr", "GetAuthorizationToken", {})
-        return {"authorizationData": [{"authorizationToken": base64.b64encode(b"AWS:to:ken").decode()}]}
 
-
-def test_a_login_is_ecrs_token_and_never_shows_in_a_repr() -> None:
-    found = registry.login(cast(Aws, OneToken()))
-    assert found == Credentials("AWS", "to:ken")
-    assert "ken" not in repr(found)
+def test_ecr_is_known_by_its_host() -> None:
+    assert reference.ecr_region("123456789012.dkr.ecr.eu-west-1.amazonaws.com") == "eu-west-1"
+    assert reference.ecr_region("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn") == "cn-north-1"
+    assert reference.ecr_region("public.ecr.aws") is None
