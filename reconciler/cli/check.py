@@ -33,7 +33,7 @@ def verify(common: Common, as_json: bool) -> int:
     manifests = common.load()
     settings = replace(manifests.settings, account=None)  # another account is a finding here, not an end
     with terminal.progress():
-        found = stage.verify(common.world(settings, terminal.tell), manifests)
+        found = stage.verify(common.world(settings, terminal.tell, readonly=True), manifests)
     counts = {level.value: sum(one.level is level for one in found) for level in stage.Level}
     if as_json:
         document = {"summary": counts, "findings": [asdict(one) for one in found]}
