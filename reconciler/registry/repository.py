@@ -208,24 +208,24 @@ class Repository:
         return Request("POST", f"{self._root}/blobs/uploads/{query}", self.name, scopes, body=b"")
 
     def _upload(self, blob: Blob) -> None:
-        scopes = frozenset({push(self.path)})
-        begun = self.session.once(self._start("", scopes))
+        begun = self.session.once(self._start("", frozenset({push(self.path)})))
         begun.close()
-        place = self._location(begun)
-        headers = {"Content-Type": "application/octet-stream"}
-        body = Stream(blob.chunks(), blob.size)
         try:
-            sent = self.session.once(Request("PATCH", place, self.name, scopes, headers, body))
-            sent.close()
-            place = self._location(sent, place)
-            join = "&" if "?" in place else "?"
-            url = f"{place}{join}digest={quote(blob.digest)}"
-            done = self.session.once(
-                Request("PUT", url, self.name, scopes, headers, b"", also=(400, 404, 416))
-            )
+            self._sent(blob, self._location(begun))
         except (TransientError, WireError, RegistryError):
             self._abandon(begun)
             raise
+
+    def _sent(self, blob: Blob, place: str) -> None:
+        scopes = frozenset({push(self.path)})
+        headers = {"Content-Type": "application/octet-stream"}
+        body = Stream(blob.chunks(), blob.size)
+        sent = self.session.once(Request("PATCH", place, self.name, scopes, headers, body))
+        sent.close()
+        place = self._location(sent, place)
+        join = "&" if "?" in place else "?"
+        url = f"{place}{join}digest={quote(blob.digest)}"
+        done = self.session.once(Request("PUT", url, self.name, scopes, headers, b"", also=(400, 404, 416)))
         done.close()
         if done.status >= 400:  # it has other bytes than were sent, or forgot the upload
             raise TransientError(
