@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.cli import hidden
+from reconciler.cli import again, hidden
+from reconciler.cli.durations import DURATION
 from reconciler.cli.options import Common, common
 from reconciler.cli.reports import Asked, Reports, as_planned, made_from
 from reconciler.errors import BunniesError, StalePlanError
@@ -134,6 +135,8 @@ def plan(
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--wait", is_flag=True, help="Go on until every job is final; exit 7 if one failed.")
 @click.option("--expect", metavar="DIGEST", help="Refuse (exit 4) any plan but the one with this digest.")
+@click.option("--continue", "go_on", is_flag=True, help="Only go on with the jobs of the last apply.")
+@click.option("--lock-timeout", type=DURATION, default=0, help="How long to wait for another's lock.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
 def apply(
     common: Common,
@@ -147,6 +150,8 @@ def apply(
     yes: bool,
     wait: bool,
     expect: str | None,
+    go_on: bool,
+    lock_timeout: int,
     as_json: bool,
 ) -> int:
     """Make the plan true: create, push, register, and run the jobs that are ready.
@@ -167,6 +172,9 @@ def apply(
     telling = _Telling(terminal, as_json=as_json)
     with terminal.progress():
         actor = common.actor(manifests.settings, telling.progress)
+        click.get_current_context().with_resource(again.locked(actor, "apply", lock_timeout))
+        if go_on:
+            return _go_on(actor, telling, wait=wait)
         found = survey.survey(actor.world, actor.ledger, manifests)
     made = survey.plan(found, prune=asked.prune, allow_deletes=asked.allow_deletes, scope=asked.scope)
     held = _held(made, approved, expect)
@@ -183,6 +191,19 @@ def apply(
     code = exit_code(telling.told, failed, wait=wait)
     recap = telling.end(made, failed, code)
     Reports(None, markdown, junit).applied(made, telling.told, recap)
+    return code
+
+
+def _go_on(actor: Actor, telling: _Telling, *, wait: bool) -> int:
+    """`apply --continue`: the jobs of the last plan, and nothing else."""
+    from reconciler import kept
+
+    last = kept.last(actor.ledger)
+    telling.begin(last.plan)
+    progress, failed = again.go_on(actor, last, telling.outcome, wait=wait)
+    telling.cached = again.cached(progress, telling.told)
+    code = exit_code(telling.told, failed, wait=wait)
+    telling.end(last.plan, failed, code)
     return code
 
 
@@ -290,13 +311,16 @@ def _carry_out(
 ) -> Progress:
     """Resources, then jobs, then what they publish."""
     from reconciler import apply as stage
-    from reconciler import publish, survey
+    from reconciler import kept, publish, survey
 
     made = held.plan
     outside = survey.outside(found, made)
     attributes = _drain(stage.resources(actor.world, made, outside, held.lost), tell)
     inside = {decision.address for decision in made.jobs} - held.held
     barred = {job.address for job in found.jobs} - inside
+    if found.jobs:
+        at = actor.ledger.clock.stamp()
+        kept.keep(actor.ledger, kept.Kept(made, found.jobs, attributes, actor.by, at, tuple(sorted(barred))))
     progress = _drain(stage.jobs(actor, found.jobs, attributes, wait=wait, held=barred), tell)
     jobs = [job for job in found.jobs if job.address in inside]
     for outcome in publish.publish(actor.world.aws, publish.pending(actor.world.aws, jobs, progress.records)):
@@ -316,7 +340,7 @@ def _drain(stream: Generator[Outcome, None, T], tell: Callable[[Outcome], None])
 
 def exit_code(told: Sequence[Outcome], failed: Sequence[JobDecision], *, wait: bool) -> int:
     """A stale plan (4) wins over applied in part (3), that over an error (1), and all over a failed job (7)."""
-    ended = [outcome for outcome in told if outcome.action != "finish"]
+    ended = [outcome for outcome in again.settled(told) if outcome.action != "finish"]
     if any(outcome.stale for outcome in ended):
         return STALE
     if any(outcome.status in (Status.FAILED, Status.SKIPPED) for outcome in ended):

@@ -56,12 +56,12 @@ def test_outputs_that_nobody_needs_may_go(bench: Bench) -> None:
 def test_outputs_that_a_job_needs_that_must_run_are_made_again(bench: Bench) -> None:
     remove(bench, "index")
     bench.wanted = changed(bench.wanted, "job/align/s01.L1")
-    assert decided(bench) == {
-        "job/index": ("RUN", "outputs missing"),
-        "job/align/s01.L1": ("RUN", 'command[0] "align" → "another"; and 3 more; after job/index'),
-        "job/merge/s01": ("RUN", "inputs.lanes: job/align/s01.L1 is another now; after job/align"),
-        "job/stats": ("RUN", "inputs.samples: job/merge/s01 is another now; after job/merge"),
-    } or decided(bench)["job/index"] == ("RUN", "outputs missing")
+    found = decided(bench)
+    assert found["job/index"] == ("RUN", "outputs missing")
+    assert found["job/align/s01.L1"][1].endswith("; after job/index")
+    again = "inputs.lanes: job/align/s01.L1 is another now; after job/align"
+    assert found["job/merge/s01"] == ("RUN", again)
+    assert found["job/stats"] == ("RUN", "inputs.samples: job/merge/s01 is another now; after job/merge")
     run = bench.apply()
     assert set(ended(run).values()) == {"CACHED"}
     assert bench.apply().plan is not None
