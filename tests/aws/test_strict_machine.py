@@ -17,26 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from reconciler.errors import BunniesError
 from tests.aws.strict import Crash, Fault
 from tests.aws.strict.baton import Baton
-from tests.aws.strict.bench import CLUSTER, PLATFORM, Bench, Run, manifests, unowned
+from tests.aws.strict.bench import CLUSTER, EDITS, Bench, Run, edited, manifests, unowned
 from tests.aws.strict.faults import jobspec
 
 EXAMPLES = int(os.environ.get("BUNNIES_INTERLEAVINGS", "40")) // 4
 NAME = "rieseberglab/analytics"
-
-EDITS = {
-    "scanning": ("scanOnPush: true", "scanOnPush: false"),
-    "mutability": ("imageTagMutability: IMMUTABLE", "imageTagMutability: MUTABLE"),
-    "lifecycle": ("countNumber: 14", "countNumber: 7"),
-    "policy": ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
-    "tags": ("{team: genomics}", "{team: trees, stage: test}"),
-    "environment": ('value: "4"', 'value: "8"'),  # another revision, and another job
-    "size": ("memory: 2 GB", "memory: 4 GB"),  # another revision, the same job
-}
-
-
-def edited(names: frozenset[str]) -> str:
-    """The manifests with these edits made."""
-    return functools.reduce(lambda text, name: text.replace(*EDITS[name]), sorted(names), PLATFORM)
 
 
 class Machine(RuleBasedStateMachine):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -83,6 +83,30 @@ containerDefinitions:
       options: {awslogs-group: /ecs/align, awslogs-region: us-east-1, awslogs-stream-prefix: ecs}
 """
 
+OLD = """
+---
+kind: Repository
+name: old/tools
+---
+kind: TaskDefinition
+name: old-task
+cpu: 256
+memory: 512
+networkMode: awsvpc
+requiresCompatibilities: [FARGATE]
+containerDefinitions: [{name: old, image: "busybox:1"}]
+"""
+
+EDITS = {
+    "scanning": ("scanOnPush: true", "scanOnPush: false"),
+    "mutability": ("imageTagMutability: IMMUTABLE", "imageTagMutability: MUTABLE"),
+    "lifecycle": ("countNumber: 14", "countNumber: 7"),
+    "policy": ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+    "tags": ("{team: genomics}", "{team: trees, stage: test}"),
+    "environment": ('value: "4"', 'value: "8"'),  # another revision, and another job
+    "size": ("memory: 2 GB", "memory: 4 GB"),  # another revision, the same job
+}
+
 INDEX = """
 ---
 kind: Job
@@ -133,6 +157,11 @@ outputs: {text: {path: flagstat.txt, publish: "s3://results/flagstat.txt"}}
 LANES = (("s01", "L1"), ("s01", "L2"), ("s02", "L1"), ("s02", "L2"))
 
 
+def edited(names: Iterable[str]) -> str:
+    """PLATFORM with these EDITS made."""
+    return reduce(lambda text, name: text.replace(*EDITS[name]), sorted(names), PLATFORM)
+
+
 @cache
 def manifests(lanes: tuple[tuple[str, str], ...] = LANES, platform: str = PLATFORM) -> ManifestSet:
     """Repository, image, task definition; index → align for each lane → merge for each sample → stats."""
@@ -173,6 +202,7 @@ class Bench:
         self.cloud.tasks.pace = lambda _: Pace(start=0.4, stop=0.4)  # few polls: each is a call to crash at
         self.cloud.shim.seconds = lambda _: 0.4
         self.wanted = wanted
+        self.prune = False
         self.store = Store()
         self.store.image("docker.io/rieseberglab/analytics", "3")
         self._nonces = itertools.count()
@@ -207,7 +237,8 @@ class Bench:
     def plan(self, line: Line | None = None) -> Plan:
         """`bunnies plan`."""
         actor = self.actor(line or self.cloud.line("planner"))
-        return survey.plan(survey.survey(actor.world, actor.ledger, self.wanted))
+        found = survey.survey(actor.world, actor.ledger, self.wanted)
+        return survey.plan(found, prune=self.prune, allow_deletes=9)
 
     def apply(self, line: Line | None = None, *, wait: bool = True) -> Run:
         """`bunnies apply --yes`, as cli/reconcile.py has its stages; a Crash passes through."""
@@ -219,7 +250,7 @@ class Bench:
         """`apply`, what it did being kept in `run` also where it crashes."""
         actor = self.actor(line)
         found = survey.survey(actor.world, actor.ledger, self.wanted)
-        run.plan = survey.plan(found)
+        run.plan = survey.plan(found, prune=self.prune, allow_deletes=9)
         attributes = _drain(stage.resources(actor.world, run.plan), run.outcomes)
         run.progress = _drain(stage.jobs(actor, found.jobs, attributes, wait=wait), run.outcomes)
         due = publish.pending(actor.world.aws, found.jobs, run.progress.records)
