@@ -194,9 +194,7 @@ def _base(ground: _Ground, manifest: Manifest) -> _Base:
     if platform not in image.spec.get("platforms", [platform]):
         what = f"runs on {platform}, which {image.address} is not made for. Add it to the image's platforms."
         raise ManifestError([Problem(resource.source, resource.address, what)])
-    return _Base(
-        definition, container, architecture, *_digests(image.spec, platform)
-    )
+    return _Base(definition, container, architecture, *_digests(image.spec, platform))
 
 
 def _digests(image: Mapping[str, Any], platform: str) -> tuple[str, str]:
@@ -286,6 +284,12 @@ def _jobspec(
             for name, output in _outputs(body).items()
         },
     }
+    if again := body.get("restart"):
+        spec["restart"] = {
+            "exit_codes": again["exitCodes"],
+            "attempts": again["attempts"],
+            "backoff": again["backoff"],
+        }
     return spec | ({"timeout": body["timeout"]} if body.get("timeout") else {})
 
 

@@ -8,6 +8,7 @@ TaskDefinitions it may name. Output: its body changed in place; mistakes kept. M
     command, entrypoint  list of str;  script  str;  one of command and script
     environment  {NAME: str | ${…}};  tags {KEY: str}
     timeout, queueTimeout, deadline, retry.backoff  seconds;  retry.attempts  int, 1 by default
+    restart  exitCodes: each written out, ascending; attempts; backoff: seconds
     retry.maxMemory  MiB
     launchType   FARGATE by default, unless capacityProviderStrategy;  workRoot  "/" by default
 """
@@ -52,6 +53,8 @@ def normalise(draft: Draft, problems: Problems) -> None:
         body["retry"]["backoff"] = normal.seconds(body["retry"]["backoff"])
     if "maxMemory" in body["retry"]:
         _max_memory(draft, problems)
+    if "restart" in body:
+        body["restart"] = _restart(body["restart"])
     if "generation" in body:
         body["generation"] = str(body["generation"])
     body["workRoot"] = "/" + body.get("workRoot", "/").strip("/")
@@ -63,6 +66,17 @@ def normalise(draft: Draft, problems: Problems) -> None:
     elif "capacityProviderStrategy" not in body:
         body.setdefault("launchType", "FARGATE")
     normal.tags(draft, problems)
+
+
+def _restart(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Ranges of exit codes written out, backoff in seconds."""
+    ends = [str(code).partition("-")[::2] for code in given["exitCodes"]]
+    codes = {code for first, last in ends for code in range(int(first), int(last or first) + 1)}
+    return {
+        "exitCodes": sorted(code for code in codes if 0 < code < 256),
+        "attempts": given["attempts"],
+        "backoff": normal.seconds(given.get("backoff", 0)),
+    }
 
 
 def _program(draft: Draft, problems: Problems) -> None:

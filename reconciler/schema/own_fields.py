@@ -29,6 +29,17 @@ def _mapping(**properties: Schema) -> Schema:
 
 
 _DURATION = _ref("duration")
+_EXIT_CODES: Schema = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "type": ["integer", "string"],
+        "minimum": 1,
+        "maximum": 255,
+        "pattern": r"^[0-9]{1,3}(-[0-9]{1,3})?$",
+        "patternErrorMessage": "an exit code, or a range as 64-78",
+    },
+}
 _FILE = _mapping(file=_said("a path relative to this file", STRING))
 
 FORMS: dict[str, Schema] = {
@@ -173,17 +184,7 @@ JOB_FIELDS: dict[str, Schema] = {
                 "minItems": 1,
                 "items": {
                     **_mapping(
-                        exitCodes={
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {
-                                "type": ["integer", "string"],
-                                "minimum": 1,
-                                "maximum": 255,
-                                "pattern": r"^[0-9]{1,3}(-[0-9]{1,3})?$",
-                                "patternErrorMessage": "an exit code, or a range as 64-78",
-                            },
-                        },
+                        exitCodes=_EXIT_CODES,
                         attempts=_said("default: those of retry", COUNT),
                     ),
                     "required": ["exitCodes"],
@@ -202,7 +203,17 @@ JOB_FIELDS: dict[str, Schema] = {
         "input/ and output/ lie below it; default /",
         {"type": "string", "pattern": r"^/|\{\{", "patternErrorMessage": "an absolute path"},
     ),
-    "restart": _said("reserved", STRING),
+    "restart": _said(
+        "the command runs again in the same task after these exit codes (128+n for signal n)",
+        {
+            **_mapping(
+                exitCodes=_EXIT_CODES,
+                attempts=_said("how often it runs in all", COUNT),
+                backoff=_said("before the second run, doubled for each further one; default 0", _DURATION),
+            ),
+            "required": ["exitCodes", "attempts"],
+        },
+    ),
     "tags": _ref("tags"),
 }
 

@@ -1,7 +1,7 @@
 """After the command, or instead of it: outputs, logs and result.json, in the order that a stop or a success needs.
 
 Job: close the attempt. Input: the state of stage, how the command ended. Output: `{"exit": code}` to PID 1.
-Must not: write result.json before the outputs that it names are there, or name outputs of a failed command.
+Must not: write result.json before the outputs that it names are there, or name outputs of a failed command as such.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shim.init import errors, events, memory, outputs, result, s3, spec
+from shim.init import errors, events, logs, memory, outputs, result, s3, spec
 from shim.init.errors import ShimError
 
-_LOGS = ("stdout.log", "stderr.log")
+Files = Mapping[str, Any]
 
 
 def close(
@@ -24,24 +24,27 @@ def close(
     environ: Mapping[str, str],
     tell: Callable[[Any], None],
 ) -> None:
-    """`ended`: code, signal, exit_code, seconds, usage, oom_killed, stopped_by, timed_out, failure, program, error.
+    """`ended`: what runs.command returns, or exit_code, never_ran, stopped_by and perhaps error where nothing ran;
+    `hurry` where a stop came while this was tried before.
 
-    Success: outputs, logs, result. A stop: result, logs. Anything else: logs, result.
+    Success: outputs, logs, result. A stop: result, logs, partial outputs. Anything else: logs, partial outputs, result.
     """
-    attempt = spec.parse_attempt(state["data"])
-    job = _job(state["data"])
+    attempt, job = spec.parse_attempt(state["data"]), _job(state["data"])
+    ended = hurried(ended)
     begun = time.monotonic()
     try:
         store = s3.Store(environ, job.region if job else environ.get("AWS_REGION", "us-east-1"))
-        verdict, entries = _outputs(store, job, verdict_of(ended))
-        stopped = verdict[0] == "interrupted"
-        if not stopped:
-            _upload_logs(store, ended.get("logs"), attempt.url)
+        closing = _Closing(store, attempt, job, ended)
+        verdict, entries = closing.outputs(verdict_of(ended))
+        late = verdict[0] == "interrupted" or "hurry" in ended
+        partial = None if late else closing.leave(verdict)
         body = document(state, {**ended, "upload": time.monotonic() - begun}, verdict, entries)
+        if partial:
+            body["partial_outputs"] = partial
         result.write_once(store, f"{attempt.url}result.json", body)
         events.tell("finished", status=body["status"], exit_code=body["exit_code"], error=body["error"])
-        if stopped:
-            _upload_logs(store, ended.get("logs"), attempt.url)
+        if late:
+            closing.leave(verdict)
     except ShimError as problem:
         events.tell("failed", error_class=problem.kind, message=str(problem))
         tell({"exit": problem.exit_code})
@@ -49,11 +52,56 @@ def close(
     tell({"exit": _leave_with(ended, verdict[1])})
 
 
+def hurried(ended: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A stop during the upload of a success interrupts it; a command that had failed by then has failed."""
+    if "hurry" in ended and verdict_of(ended)[0] == "succeeded":
+        return {**ended, "stopped_by": ended["hurry"]}
+    return ended
+
+
+class _Closing:
+    """The uploads of one attempt."""
+
+    def __init__(
+        self, store: s3.Store, attempt: spec.Attempt, job: spec.JobSpec | None, ended: Mapping[str, Any]
+    ) -> None:
+        self._store = store
+        self._attempt = attempt
+        self._job = job
+        self._ended = ended
+
+    def outputs(self, verdict: result.Verdict) -> tuple[result.Verdict, Files | None]:
+        """The outputs of a success, uploaded; a failure where one is missing or cannot be."""
+        if verdict[0] != "succeeded" or self._job is None:
+            return verdict, None
+        try:
+            found = outputs.collect(self._job.outputs, self._folder(self._job))
+            return verdict, outputs.upload(self._store, found, self._job.outputs_url, self._attempt.job_id)
+        except ShimError as problem:
+            return ("failed", problem), None
+
+    def leave(self, verdict: result.Verdict) -> Files:
+        """Logs and, of a command that did not succeed, what is there of its outputs. Never costs the result."""
+        if folder := self._ended.get("logs"):
+            logs.upload(self._store, folder, self._attempt.url)
+        if verdict[0] == "succeeded" or self._job is None or {"runs", "hurry"} & set(self._ended) != {"runs"}:
+            return {}  # nothing ran, or there is no time
+        try:
+            found = outputs.rescue(self._job.outputs, self._folder(self._job))
+            return outputs.upload(self._store, found, f"{self._attempt.url}partial/", self._attempt.job_id)
+        except ShimError as problem:
+            events.tell("partial outputs lost", message=str(problem))
+            return {}
+
+    def _folder(self, job: spec.JobSpec) -> str:
+        return os.path.join(job.work_root, "output")
+
+
 def document(
     state: Mapping[str, Any],
     ended: Mapping[str, Any],
     verdict: result.Verdict,
-    entries: Mapping[str, Any] | None,
+    entries: Files | None,
 ) -> dict[str, Any]:
     """result.json: schemas/result.schema.json."""
     attempt, job = spec.parse_attempt(state["data"]), _job(state["data"])
@@ -63,15 +111,23 @@ def document(
     body |= {
         "started_at": state["started_at"],
         "task": state["task"],
-        "cgroup": memory.usage(),
+        "cgroup": _cgroup(ended),
         "oom_killed": bool(ended.get("oom_killed")),
         "signal": ended.get("signal") or None,
+        "runs": result.runs(ended.get("runs", ())),
+        "image": dict(state["image"]),
     }
     if usage := ended.get("usage"):
         body["rusage"] = {"user": usage[0], "system": usage[1], "max_rss_kib": usage[2]}
     if job is not None:
-        body |= {"image": dict(job.image), "inputs": result.inputs(job)}
+        body["image"] |= job.image
+        body["inputs"] = result.inputs(job, ended.get("digests", b""))
     return body if entries is None else {**body, "outputs": entries}
+
+
+def _cgroup(ended: Mapping[str, Any]) -> dict[str, int]:
+    before = ended.get("staged_peak")
+    return memory.usage() | ({} if before is None else {"memory_peak_before_bytes": before})
 
 
 def _job(data: bytes) -> spec.JobSpec | None:
@@ -80,18 +136,6 @@ def _job(data: bytes) -> spec.JobSpec | None:
         return spec.parse(data)
     except ShimError:
         return None
-
-
-def _outputs(
-    store: s3.Store, job: spec.JobSpec | None, verdict: result.Verdict
-) -> tuple[result.Verdict, Mapping[str, Any] | None]:
-    if verdict[0] != "succeeded" or job is None:
-        return verdict, None
-    try:
-        found = outputs.collect(job.outputs, os.path.join(job.work_root, "output"))
-        return verdict, outputs.upload(store, found, job.outputs_url)
-    except ShimError as problem:
-        return ("failed", problem), None
 
 
 def verdict_of(ended: Mapping[str, Any]) -> result.Verdict:  # noqa: PLR0911 - one line for each way to end
@@ -127,13 +171,3 @@ def _leave_with(ended: Mapping[str, Any], error: ShimError | None) -> int:
     if ended.get("stopped_by"):
         return 128 + int(ended["stopped_by"])
     return int(ended["exit_code"])
-
-
-def _upload_logs(store: s3.Store, folder: str | None, url: str) -> None:
-    """Logs that cannot be written are told on stderr: they must not cost the result."""
-    for name in _LOGS if folder else ():
-        path = os.path.join(str(folder), name)
-        try:
-            store.upload(path, os.path.getsize(path), url + name)
-        except (ShimError, OSError) as error:
-            events.tell("log lost", name=name, message=str(error))

@@ -1,23 +1,17 @@
-"""Brings the inputs of a job to its input folder.
+"""Where the inputs of a job go.
 
-Job: check where each object goes, check the space, download. Input: JobSpec, a store. Output: files.
-Must not: leave a file under its final name before it is whole.
+Job: check the place of each object, check the space. Input: JobSpec. Output: targets.
+Must not: fetch anything (download does).
 """
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
-from shim.init import s3
 from shim.init.errors import ShimError
 from shim.init.spec import JobSpec, Object, within
-
-PART_BYTES = 16 * 1024 * 1024
-_PARALLEL = 8
 
 
 class Target(NamedTuple):
@@ -67,57 +61,3 @@ def check_space(found: Iterable[Target], folder: str) -> None:
             "disk",
             f"the inputs have {needed} bytes and {folder} has {free} free: give the task more ephemeralStorage.",
         )
-
-
-def download(store: s3.Store, found: Iterable[Target]) -> None:
-    """Fetches all, parts in parallel; ShimError (input, disk, infrastructure) on the first that fails."""
-    files = []
-    for target in found:
-        os.makedirs(os.path.dirname(target.path.rstrip("/")), exist_ok=True)
-        if target.path.endswith("/"):
-            os.makedirs(target.path, exist_ok=True)
-        else:
-            files.append(target)
-    with ThreadPoolExecutor(_PARALLEL) as pool:
-        work = [
-            pool.submit(_part, store, target, start)
-            for target in files
-            for start in _starts(target.item.size)
-        ]
-        _first_error(work)
-    for target in files:
-        os.rename(_partial(target), target.path)
-
-
-def _starts(size: int) -> range:
-    return range(0, max(size, 1), PART_BYTES)
-
-
-def _partial(target: Target) -> str:
-    folder, name = os.path.split(target.path)
-    return os.path.join(folder, f".{name[:200]}.part")
-
-
-def _part(store: s3.Store, target: Target, start: int) -> None:
-    end = min(start + PART_BYTES, target.item.size)
-    data = store.part(target.item, start, end)
-    try:
-        fd = os.open(_partial(target), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            rest = memoryview(data)
-            while rest:
-                written = os.pwrite(fd, rest, start)
-                rest, start = rest[written:], start + written
-        finally:
-            os.close(fd)
-    except OSError as error:
-        kind = "disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "input"
-        raise ShimError(kind, f"cannot write {target.path}: {error.strerror}.") from error
-
-
-def _first_error(work: list[Future[None]]) -> None:
-    done, waiting = wait(work, return_when=FIRST_EXCEPTION)
-    for future in waiting:
-        future.cancel()
-    for future in done:
-        future.result()

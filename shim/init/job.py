@@ -6,21 +6,17 @@ Must not: import json, obstore or anything of the children's.
 
 from __future__ import annotations
 
-import io
-import marshal
 import os
 
-from shim.init import errors, memory, supervise
+from shim.init import errors, runs, supervise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    Messages = dict[str, Any]
-
-#: Raised for the user's command only, so that the kernel takes it before PID 1.
-_OOM_SCORE = 500
+    from shim.init import process
+    from shim.init.supervise import Messages
 
 
 def run(url: str, entrypoint: list[str]) -> int:
@@ -38,45 +34,15 @@ def run(url: str, entrypoint: list[str]) -> int:
         return int(messages["exit"])
     if "state" not in messages:  # stopped, or killed, before the fence was ours: there is nothing to close
         return 128 + supervisor.stopped_by if supervisor.stopped_by else errors.EXIT_CODES["infrastructure"]
+    state = messages["state"]
     told = {"exit_code": ended.exit_code, "signal": 0, "never_ran": True, "stopped_by": supervisor.stopped_by}
     if supervisor.stopped_by:
-        return _close(supervisor, messages["state"], told, environ)
+        return _close(supervisor, state, told, environ)
     if "run" not in messages:
         crashed = ["infrastructure", f"preparing ended with {ended.exit_code}."]
-        return _close(
-            supervisor, messages["state"], told | {"error": messages.get("error", crashed)}, environ
-        )
-    return _close(
-        supervisor,
-        messages["state"],
-        _command(supervisor, messages["run"]),
-        environ,
-        messages["run"]["grace"],
-    )
-
-
-def _command(supervisor: supervise.Supervisor, order: Messages) -> Messages:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    logs = [os.open(f"{order['logs']}/{name}.log", flags, 0o600) for name in ("stdout", "stderr")]
-    kills = memory.kills()
-    child = supervisor.spawn(order["argv"], order["environ"], *logs, oom_score=_OOM_SCORE)
-    ended = supervisor.wait(child, order["timeout"], order["grace"])
-    for fd in logs:
-        os.close(fd)
-    return {
-        "exit_code": ended.exit_code,
-        "signal": ended.signal,
-        "seconds": ended.seconds,
-        "usage": ended.usage,
-        "stopped_by": ended.stopped_by,
-        "timed_out": ended.timed_out,
-        "timeout": order["timeout"],
-        "failure": child.failure,
-        "program": order["argv"][0],
-        "oom_killed": memory.kills() > kills,
-        "logs": order["logs"],
-        "download": order["download"],
-    }
+        return _close(supervisor, state, told | {"error": messages.get("error", crashed)}, environ)
+    order = messages["run"]
+    return _close(supervisor, state, runs.command(supervisor, order, environ), environ, order["grace"])
 
 
 def _close(
@@ -91,37 +57,25 @@ def _close(
 
         finish.close(state, told, environ, tell)
 
-    stopped = bool(told["stopped_by"])
-    messages, ended = _work(supervisor, finish, None if stopped else grace)
+    hurried = bool(told["stopped_by"]) or "hurry" in told
+    messages, ended = _work(supervisor, finish, None if hurried else grace)
     if "exit" in messages:
         return int(messages["exit"])
-    if ended.stopped_by and not stopped:  # stopped while uploading, and it did not end in time
-        return _close(supervisor, state, told | {"stopped_by": ended.stopped_by}, environ)
-    if (
-        "error" not in told and not stopped
-    ):  # it crashed, or the kernel took it: a result without outputs is still due
+    if hurried:
+        return errors.EXIT_CODES["infrastructure"]
+    if ended.stopped_by:  # stopped while uploading, and it did not end in time
+        return _close(supervisor, state, told | {"hurry": ended.stopped_by}, environ)
+    if "error" not in told:  # it crashed, or the kernel took it: a result without outputs is still due
         crashed = ["infrastructure", f"uploading ended with {ended.exit_code}."]
         return _close(supervisor, state, told | {"error": crashed}, environ)
     return errors.EXIT_CODES["infrastructure"]
-
-
-def _own_openssl() -> None:
-    """In a child of ours: the image's openssl.cnf may name providers that the layer's libcrypto does not have."""
-    os.environ["OPENSSL_CONF"] = "/dev/null"
 
 
 def _work(
     supervisor: supervise.Supervisor,
     function: Callable[[Callable[[Any], None]], None],
     grace: float | None,
-) -> tuple[Messages, supervise.Ended]:
+) -> tuple[Messages, process.Ended]:
     child = supervisor.work(function)
     ended = supervisor.wait(child, None, grace)
-    (output,) = child.outputs.values()
-    messages: Messages = {}
-    stream = io.BytesIO(output.buffer)
-    while True:
-        try:
-            messages |= marshal.load(stream)  # noqa: S302 - from our own fork
-        except (EOFError, ValueError, TypeError):  # the end, or a message cut short by SIGKILL
-            return messages, ended
+    return supervise.messages(child), ended

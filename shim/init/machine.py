@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 CA_BUNDLE = "/bunnies/etc/ca-certificates.crt"
 
 
-def get(url: str, headers: Mapping[str, str], seconds: float) -> bytes:
-    """The body of a GET; OSError where there is no answer or its status is not 200."""
+class Answer(NamedTuple):
+    """What a server said; the headers' names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def ask(method: str, url: str, headers: Mapping[str, str], body: BinaryIO | None, seconds: float) -> Answer:
+    """One request on a connection of its own; OSError where there is no answer."""
     parts = urlsplit(url)
     if parts.hostname is None:
         raise OSError(f"{url} has no host")
@@ -23,23 +33,28 @@ def get(url: str, headers: Mapping[str, str], seconds: float) -> bytes:
     if parts.scheme == "https":
         import ssl
 
-        context = ssl.create_default_context(cafile=CA_BUNDLE)
+        context = ssl.create_default_context(cafile=CA_BUNDLE if os.path.exists(CA_BUNDLE) else None)
         connection = http.client.HTTPSConnection(parts.hostname, parts.port, timeout=seconds, context=context)
     else:
         connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=seconds)
     try:
-        connection.request(
-            "GET", parts.path + (f"?{parts.query}" if parts.query else ""), headers=dict(headers)
-        )
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, path, body, headers=dict(headers))
         answer = connection.getresponse()
-        body = answer.read()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, found, answer.read())
     except http.client.HTTPException as error:
         raise OSError(repr(error)) from error
     finally:
         connection.close()
+
+
+def get(url: str, headers: Mapping[str, str], seconds: float) -> bytes:
+    """The body of a GET; OSError where there is no answer or its status is not 200."""
+    answer = ask("GET", url, headers, None, seconds)
     if answer.status != 200:
         raise OSError(f"status {answer.status}")
-    return body
+    return answer.body
 
 
 def task(environ: Mapping[str, str]) -> dict[str, str]:
@@ -47,13 +62,23 @@ def task(environ: Mapping[str, str]) -> dict[str, str]:
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4-response.html
     """
+    fields = {"arn": "TaskARN", "cluster": "Cluster", "family": "Family", "revision": "Revision"}
+    return _metadata(
+        environ, "/task", fields | {"launch_type": "LaunchType", "availability_zone": "AvailabilityZone"}
+    )
+
+
+def image(environ: Mapping[str, str]) -> dict[str, str]:
+    """uri and digest of the image that runs, as ECS tells them; empty without ECS."""
+    return _metadata(environ, "", {"uri": "Image", "digest": "ImageID"})
+
+
+def _metadata(environ: Mapping[str, str], path: str, fields: Mapping[str, str]) -> dict[str, str]:
     base = environ.get("ECS_CONTAINER_METADATA_URI_V4")
     if not base:
         return {}
     try:
-        body = json.loads(get(f"{base}/task", {}, seconds=2))
-    except (OSError, ValueError):
+        body: Any = json.loads(get(f"{base}{path}", {}, seconds=2))
+        return {ours: str(body[theirs]) for ours, theirs in fields.items() if body.get(theirs)}
+    except (OSError, ValueError, AttributeError):
         return {}
-    fields = {"arn": "TaskARN", "cluster": "Cluster", "family": "Family", "revision": "Revision"}
-    fields |= {"launch_type": "LaunchType", "availability_zone": "AvailabilityZone"}
-    return {ours: str(body[theirs]) for ours, theirs in fields.items() if body.get(theirs)}

@@ -13,15 +13,17 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from shim.init import placeholders, s3
+from shim.init import placeholders, s3, signed
 from shim.init.errors import ShimError
 from shim.init.spec import Output
 
 _FILES = 4
 #: Parts of 16 MiB in memory at once, over all files: 128 MiB fit into the smallest task of Fargate.
 _STREAMS = 8
+_BLOCK = 1024 * 1024
 
 
 class Found(NamedTuple):
@@ -44,38 +46,58 @@ def make_folders(outputs: Iterable[Output], folder: str) -> None:
 
 def collect(outputs: Iterable[Output], folder: str) -> Mapping[str, tuple[Found, ...]]:
     """The files of each output, sorted; ShimError (output) names every required one that is missing."""
-    found: dict[str, tuple[Found, ...]] = {}
-    missing = []
-    for output in outputs:
-        found[output.name] = tuple(sorted(_files(output, folder), key=lambda file: file.place))
-        if not found[output.name] and not output.optional:
-            missing.append(f"{output.name} ({output.path})")
+    found = {
+        output.name: _sorted(_found(folder, *place) for place in _places(output, folder))
+        for output in outputs
+    }
+    missing = [
+        f"{output.name} ({output.path})"
+        for output in outputs
+        if not found[output.name] and not output.optional
+    ]
     if missing:
         raise ShimError("output", f"the command did not write {', '.join(missing)} below {folder}.")
     return found
 
 
-def _files(output: Output, folder: str) -> Iterator[Found]:
+def rescue(outputs: Iterable[Output], folder: str) -> Mapping[str, tuple[Found, ...]]:
+    """What a command that failed left of its outputs; what may not be taken is left out, and nothing is missed."""
+    found = {}
+    for output in outputs:
+        files = []
+        with suppress(ShimError):
+            for place in _places(output, folder):
+                with suppress(ShimError):
+                    files.append(_found(folder, *place))
+        if files:
+            found[output.name] = _sorted(files)
+    return found
+
+
+def _sorted(files: Iterable[Found]) -> tuple[Found, ...]:
+    return tuple(sorted(files, key=lambda file: file.place))
+
+
+def _places(output: Output, folder: str) -> Iterator[tuple[str, str]]:
+    """Where each file of an output lies below `folder`, and its `path` in result.json."""
     if output.kind == "file":
-        local = os.path.join(folder, output.path)
-        if os.path.lexists(local):
-            yield _found(folder, output.path, os.path.basename(output.path))
+        if os.path.lexists(os.path.join(folder, output.path)):
+            yield output.path, os.path.basename(output.path)
     elif output.kind == "glob":
         base = placeholders.fixed_folder(output.path)
-        for place in sorted(glob.glob(output.path, root_dir=folder, recursive=True)):
+        for place in glob.glob(output.path, root_dir=folder, recursive=True):
             if not os.path.isdir(os.path.join(folder, place)):
-                yield _found(folder, place, os.path.relpath(place, base) if base else place)
+                yield place, os.path.relpath(place, base) if base else place
     else:
         yield from _tree(output, folder)
 
 
-def _tree(output: Output, folder: str) -> Iterator[Found]:
+def _tree(output: Output, folder: str) -> Iterator[tuple[str, str]]:
     top = os.path.join(folder, output.path)
     for here, folders, names in os.walk(top, onerror=_unreadable):
-        folders.sort()
-        for name in sorted(names + [name for name in folders if os.path.islink(os.path.join(here, name))]):
+        for name in names + [name for name in folders if os.path.islink(os.path.join(here, name))]:
             within = os.path.relpath(os.path.join(here, name), top)
-            yield _found(folder, os.path.join(output.path, within), within)
+            yield os.path.join(output.path, within), within
 
 
 def _unreadable(error: OSError) -> None:
@@ -104,14 +126,15 @@ def _found(folder: str, place: str, path: str) -> Found:
 
 
 def upload(
-    store: s3.Store, found: Mapping[str, tuple[Found, ...]], outputs_url: str
+    store: s3.Store, found: Mapping[str, tuple[Found, ...]], outputs_url: str, job_id: str
 ) -> Mapping[str, list[Mapping[str, Any]]]:
-    """Uploads every file to `outputs_url` + its place; the entries of result.json's outputs."""
+    """Uploads every file to `outputs_url` + its place, `job_id` in its metadata; the entries of result.json's outputs."""
     files = {file.place: file for many in found.values() for file in many}
     streams = _STREAMS // max(1, min(_FILES, len(files)))
-    with ThreadPoolExecutor(_FILES) as pool:
+    with ThreadPoolExecutor(_FILES) as pool, ThreadPoolExecutor(_FILES) as hashers:
         work = {
-            place: pool.submit(_upload, store, file, outputs_url, streams) for place, file in files.items()
+            place: pool.submit(_upload, store, file, outputs_url, _How(streams, job_id, hashers))
+            for place, file in files.items()
         }
         entries = {place: future.result() for place, future in work.items()}
     return {
@@ -119,16 +142,29 @@ def upload(
     }
 
 
-def _upload(store: s3.Store, file: Found, outputs_url: str, streams: int) -> Mapping[str, Any]:
-    try:
-        with open(file.local, "rb") as data:
-            digest = hashlib.file_digest(data, "sha256").hexdigest()
-    except OSError as error:
-        raise ShimError("output", f"{file.local} cannot be read: {error.strerror}.") from error
+class _How(NamedTuple):
+    """`streams` parts of a file at once; its digest is taken by `hashers` while it goes."""
+
+    streams: int
+    job_id: str
+    hashers: ThreadPoolExecutor
+
+
+def _upload(store: s3.Store, file: Found, outputs_url: str, how: _How) -> Mapping[str, Any]:
     url = outputs_url + file.place
-    return {
-        "url": url,
-        "size": file.size,
-        "etag": store.upload(file.local, file.size, url, streams),
-        "sha256": digest,
-    }
+    taken = how.hashers.submit(_sha256, file.local)
+    first = taken.result() if not signed.plain(s3.split(url)[1]) else ""
+    local = s3.Local(file.local, file.size, {"bunnies-job": how.job_id}, first)
+    etag = store.upload(local, url, how.streams)
+    return {"url": url, "size": file.size, "etag": etag, "sha256": taken.result()}
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise ShimError("output", f"{path} cannot be read: {error.strerror}.") from error
+    return digest.hexdigest()

@@ -8,22 +8,40 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import obstore
 from obstore import exceptions
 from obstore.store import S3Store
 
-from shim.init import credentials, machine
+from shim.init import credentials, machine, signed
 from shim.init.errors import ShimError
 from shim.init.spec import Object
 
-_PART_BYTES = 16 * 1024 * 1024
+PART_BYTES = 16 * 1024 * 1024
 _PARTS = 9_000  # S3 takes 10,000 at most
+_LARGEST_PUT = 5 * 1024**3
 _CREATE_ATTEMPTS = 6
+_READ_ATTEMPTS = 3  # of ours, over those that obstore makes for each request
+#: What S3 answers where a bucket lies in another region than the one that signed.
+_ELSEWHERE = ("redirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint")
+
+T = TypeVar("T")
+
+
+class Local(NamedTuple):
+    """A file to upload. `attributes`: Content-Type and the like; any other name is metadata, x-amz-meta-NAME.
+    `sha256` (hex) is needed for keys that are not signed.plain.
+    """
+
+    path: str
+    size: int
+    attributes: Mapping[str, str]
+    sha256: str = ""
 
 
 class Store:
@@ -33,13 +51,15 @@ class Store:
         self._provider = credentials.provider(environ)
         self._endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
         self._region = region
-        self._stores: dict[str, S3Store] = {}
+        self._regions: dict[str, str] = {}
+        self._stores: dict[tuple[str, str], S3Store] = {}
+        self._lock = threading.Lock()
 
     def read(self, url: str) -> bytes | None:
         """The object's bytes, None where it is not there."""
         bucket, key = split(url)
         try:
-            return bytes(obstore.get(self._bucket(bucket), key).bytes())
+            return bytes(self._get(bucket, key, {}).bytes())
         except (exceptions.NotFoundError, FileNotFoundError):
             return None
         except Exception as error:
@@ -55,7 +75,7 @@ class Store:
                 # 412: someone's, perhaps ours with its answer lost. 409: two at once, then perhaps nobody's.
                 if (there := self.read(url)) is not None:
                     return there
-                time.sleep(random.random() * 0.2 * 2**attempt)  # noqa: S311 - jitter
+                _jitter(attempt)
             except Exception as error:
                 raise _failure("write", url, error) from error
             else:
@@ -64,25 +84,54 @@ class Store:
             "infrastructure", f"{url} could not be written: the bucket kept answering with a conflict."
         )
 
-    def put(self, url: str, data: bytes) -> None:
-        """Writes a small object, whatever is there."""
+    def part(self, item: Object, start: int, end: int) -> Any:
+        """Bytes `start` to `end` of the object (a buffer); ShimError (input) where it is not what was planned.
+
+        A part that breaks off is asked for again, itself alone.
+        """
+        for attempt in range(_READ_ATTEMPTS):
+            try:
+                return self._part(item, start, end)
+            except ShimError as error:
+                if error.kind != "infrastructure" or attempt == _READ_ATTEMPTS - 1:
+                    raise
+                _jitter(attempt)
+        raise AssertionError
+
+    def upload(self, file: Local, url: str, streams: int = 4) -> str:
+        """Uploads a file, in parts where it is large, `streams` at a time in memory; its ETag without quotes."""
         bucket, key = split(url)
         try:
-            obstore.put(self._bucket(bucket), key, data, use_multipart=False)
+            if not signed.plain(key):
+                return self._put_odd(file, url)
+            with open(file.path, "rb") as opened:
+                answer = obstore.put(
+                    self._bucket(bucket),
+                    key,
+                    opened,
+                    chunk_size=max(PART_BYTES, -(-file.size // _PARTS)),
+                    max_concurrency=streams,
+                    attributes=dict(file.attributes),
+                )
+        except OSError as error:
+            raise ShimError("output", f"{file.path} cannot be uploaded to {url}: {error}") from error
         except Exception as error:
             raise _failure("write", url, error) from error
+        return (answer["e_tag"] or "").strip('"')
 
-    def part(self, item: Object, start: int, end: int) -> Any:
-        """Bytes `start` to `end` of the object (a buffer); ShimError (input) where it is not what was planned."""
+    def _part(self, item: Object, start: int, end: int) -> Any:
         bucket, key = split(item.url)
-        if "//" in f"/{key}/":  # object_store would take such a key for another one
-            raise ShimError("input", f"{item.url} has an empty part in its key, which this shim cannot read.")
         options: dict[str, Any] = {"if_match": f'"{item.etag}"'} if item.etag else {}
         if end > start:
             options["range"] = (start, end)
         try:
-            answer = obstore.get(self._bucket(bucket), key, options=options)  # type: ignore[arg-type]
-            size, data = answer.meta["size"], answer.bytes()
+            if signed.plain(key):
+                answer = self._get(bucket, key, options)
+                size, data = answer.meta["size"], answer.bytes()
+            else:
+                size, data = self._elsewhere(
+                    bucket, lambda: signed.get(self._place(bucket, key), item.etag, start, end)
+                )
         except (exceptions.NotFoundError, FileNotFoundError) as error:
             raise ShimError("input", f"{item.url} is not there.") from error
         except exceptions.PreconditionError as error:
@@ -97,27 +146,53 @@ class Store:
             )
         return data
 
-    def upload(self, path: str, size: int, url: str, streams: int = 4) -> str:
-        """Uploads a file, in parts where it is large, `streams` at a time in memory; its ETag without quotes."""
-        bucket, key = split(url)
-        part = max(_PART_BYTES, -(-size // _PARTS))
+    def _put_odd(self, file: Local, url: str) -> str:
+        if file.size > _LARGEST_PUT or not file.sha256:
+            raise ShimError(
+                "output", f"{url} is a key that can take 5 GiB at most. Give the file another name."
+            )
+        return signed.put(self._place(*split(url)), file.path, file.attributes, file.sha256)
+
+    def _place(self, bucket: str, key: str) -> signed.Place:
+        return signed.Place(self._base(bucket), key, self._region_of(bucket), self._provider())
+
+    def _get(self, bucket: str, key: str, options: dict[str, Any]) -> Any:
+        return self._elsewhere(bucket, lambda: obstore.get(self._bucket(bucket), key, options=options))  # type: ignore[arg-type]
+
+    def _elsewhere(self, bucket: str, ask: Callable[[], T]) -> T:
+        """What `ask` returns, asked once more where the bucket turns out to lie in another region."""
+        before = self._region_of(bucket)
         try:
-            with open(path, "rb") as file:
-                answer = obstore.put(
-                    self._bucket(bucket), key, file, chunk_size=part, max_concurrency=streams
-                )
-        except OSError as error:
-            raise ShimError("output", f"{path} cannot be uploaded to {url}: {error}") from error
-        except Exception as error:
-            raise _failure("write", url, error) from error
-        return (answer["e_tag"] or "").strip('"')
+            return ask()
+        except (exceptions.GenericError, signed.RefusedError) as error:
+            if not any(mark in str(error) for mark in _ELSEWHERE):
+                raise
+            with self._lock:
+                if self._region_of(bucket) == before:  # else another thread has found out
+                    self._regions[bucket] = signed.region_of(self._base(bucket)) or before
+            if self._region_of(bucket) == before:
+                raise
+        return ask()
+
+    def _region_of(self, bucket: str) -> str:
+        return self._regions.get(bucket, self._region)
+
+    def _base(self, bucket: str) -> str:
+        """The bucket's own address. Path-style for local clouds, and for names with a dot, which no certificate covers."""
+        region = self._region_of(bucket)
+        host = f"s3.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+        if self._endpoint or "." in bucket:
+            return f"{self._endpoint.rstrip('/') or f'https://{host}'}/{bucket}"
+        return f"https://{bucket}.{host}"
 
     def _bucket(self, bucket: str) -> S3Store:
-        if bucket not in self._stores:
-            self._stores[bucket] = self._open(bucket)
-        return self._stores[bucket]
+        with self._lock:
+            known = bucket, self._region_of(bucket)
+            if known not in self._stores:
+                self._stores[known] = self._open(*known)
+            return self._stores[known]
 
-    def _open(self, bucket: str) -> S3Store:
+    def _open(self, bucket: str, region: str) -> S3Store:
         client: dict[str, Any] = {
             "connect_timeout": "5s",
             "timeout": "300s",  # of a whole part, body included; the default of 30 s is short for 16 MiB
@@ -127,17 +202,15 @@ class Store:
         if os.path.exists(machine.CA_BUNDLE):
             with open(machine.CA_BUNDLE, "rb") as file:
                 client["root_certificate"] = file.read()
-        config: dict[str, Any] = {"endpoint": self._endpoint} if self._endpoint else {}
-        # Path-style for local clouds, and for names with a dot, which no certificate of S3 covers.
-        virtual = not self._endpoint and "." not in bucket
         return S3Store(
             bucket,
-            region=self._region,
-            virtual_hosted_style_request=virtual,
+            region=region,
+            endpoint=self._base(bucket),
+            virtual_hosted_style_request=True,  # the address above is the bucket's own already
+            checksum_algorithm="crc64nvme",  # S3 checks what arrives and keeps it with the object, whole, parts or not
             client_options=client,  # type: ignore[arg-type]
-            retry_config={"max_retries": 8, "retry_timeout": timedelta(minutes=5)},
+            retry_config={"max_retries": 8, "retry_timeout": timedelta(minutes=3)},
             credential_provider=self._provider,
-            **config,
         )
 
 
@@ -145,6 +218,11 @@ def split(url: str) -> tuple[str, str]:
     """Bucket and key of an s3:// url."""
     bucket, _, key = url.removeprefix("s3://").partition("/")
     return bucket, key
+
+
+def _jitter(attempt: int) -> None:
+    """Full jitter: anything up to 0.2 s, then up to twice as long each time."""
+    time.sleep(random.random() * 0.2 * 2**attempt)  # noqa: S311 - jitter
 
 
 def _failure(verb: str, url: str, error: Exception) -> ShimError:

@@ -20,7 +20,7 @@ _URL = re.compile(r"s3://[^/]+/.+", re.DOTALL)
 KNOWN = frozenset(
     {"version", "job_id", "attempt", "address", "owner", "region", "attempt_url", "outputs_url", "work_root"}
     | {"entrypoint", "command", "script", "environment", "timeout", "stop_timeout", "task", "image"}
-    | {"inputs", "outputs"}
+    | {"inputs", "outputs", "restart"}
 )
 
 
@@ -52,6 +52,14 @@ class Output(NamedTuple):
     optional: bool
 
 
+class Restart(NamedTuple):
+    """After one of `exit_codes` (128+n for signal n) the command runs again, `attempts` times in all; `backoff`: seconds."""
+
+    exit_codes: tuple[int, ...]
+    attempts: int
+    backoff: int
+
+
 class Attempt(NamedTuple):
     """What is needed to write to the ledger, even where the rest of the spec is wrong."""
 
@@ -73,6 +81,7 @@ class JobSpec(NamedTuple):
     script: str | None
     environment: Mapping[str, str]
     timeout: int | None
+    restart: Restart | None
     stop_timeout: int
     task: Mapping[str, int]
     image: Mapping[str, str]
@@ -110,6 +119,7 @@ def parse(data: bytes) -> JobSpec:
         script=_text(body, "script") if "script" in body else None,
         environment=_environment(body),
         timeout=_need(body, "timeout", int) if "timeout" in body else None,
+        restart=_restart(_need(body, "restart", dict)) if "restart" in body else None,
         stop_timeout=_need(body, "stop_timeout", int) if "stop_timeout" in body else 30,
         task=_need(body, "task", dict) if "task" in body else {},
         image=_need(body, "image", dict) if "image" in body else {},
@@ -163,6 +173,13 @@ def _words(body: Mapping[str, Any], field: str) -> tuple[str, ...] | None:
     if not all(isinstance(word, str) and "\0" not in word for word in words):
         raise ShimError("spec", f"{field} in the job spec must be a list of strings without NUL characters.")
     return tuple(words)
+
+
+def _restart(body: Mapping[str, Any]) -> Restart:
+    codes = _need(body, "exit_codes", list)
+    if not all(isinstance(code, int) and 0 < code < 256 for code in codes):
+        raise ShimError("spec", "restart.exit_codes in the job spec must be numbers from 1 to 255.")
+    return Restart(tuple(codes), _need(body, "attempts", int), _need(body, "backoff", int))
 
 
 def _environment(body: Mapping[str, Any]) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shim.init import events, inputs, machine, outputs, placeholders, result, s3, spec
+from shim.init import download, events, inputs, machine, outputs, placeholders, result, s3, spec
 from shim.init.errors import ShimError
 
 #: execve refuses a single variable of 128 KiB or more (MAX_ARG_STRLEN).
@@ -40,7 +40,8 @@ def prepare(url: str, entrypoint: list[str], environ: Mapping[str, str], tell: T
         tell({"exit": error.exit_code})
         return
     events.tell("started", address=attempt.address, job_id=attempt.job_id, attempt=attempt.attempt)
-    tell({"state": {"data": data, "nonce": nonce, "started_at": at, "task": task}})
+    image = machine.image(environ)
+    tell({"state": {"data": data, "nonce": nonce, "started_at": at, "task": task, "image": image}})
     try:
         tell({"run": _ready(data, entrypoint, environ, store)})
     except (ShimError, OSError) as error:
@@ -69,11 +70,11 @@ def _ready(data: bytes, entrypoint: list[str], environ: Mapping[str, str], store
     argv = _words(job, entrypoint, values)  # before the download: a wrong placeholder fails in a second
     begun = time.monotonic()
     inputs.check_space(targets, root["input"])
-    inputs.download(store, targets)
+    digests = download.download(store, targets)
     outputs.make_folders(job.outputs, root["output"])
-    download = time.monotonic() - begun
+    seconds = time.monotonic() - begun
     events.tell(
-        "downloaded", files=len(targets), bytes=sum(t.item.size for t in targets), seconds=round(download, 3)
+        "downloaded", files=len(targets), bytes=sum(t.item.size for t in targets), seconds=round(seconds, 3)
     )
     return {
         "argv": argv,
@@ -82,7 +83,11 @@ def _ready(data: bytes, entrypoint: list[str], environ: Mapping[str, str], store
         "timeout": job.timeout,
         # ECS kills stop_timeout seconds after its SIGTERM: a third of it, at most 10 s, is for the result and the logs.
         "grace": job.stop_timeout - min(10.0, job.stop_timeout / 3),
-        "download": download,
+        "restart": None if job.restart is None else job.restart._asdict(),
+        "url": job.attempt.url,
+        "region": job.region,
+        "download": seconds,
+        "digests": digests,
     }
 
 

@@ -1,23 +1,33 @@
 """A good PID 1: starts a command in its own process group, forwards signals, reaps, and waits without polling.
 
-Job: fork, exec, forward, reap, copy output. Input: argv, environment. Output: how it ended.
+Job: fork, forward, reap, keep deadlines. Input: argv, environment. Output: how it ended.
 Must not: know of jobs, or import more than the few modules below: it stays in memory while the user's command runs.
 """
 
 from __future__ import annotations
 
-import errno
 import marshal
 import os
-import select
 import signal
 import time
+
+from shim.init import copying, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import Any
+    from typing import Any, Protocol
+
+    Messages = dict[str, Any]
+
+    class Beside(Protocol):
+        """Something done now and then while a child runs: when it is due next, doing it, a child of its that ended."""
+
+        def due(self) -> float | None: ...  # noqa: D102
+        def begin(self, now: float) -> None: ...  # noqa: D102
+        def reaped(self, pid: int, now: float) -> bool: ...  # noqa: D102
+
 
 #: Never forwarded: our own children, what the kernel raises for our own faults and writes, terminal reads.
 _OURS = frozenset(
@@ -36,70 +46,17 @@ _OURS = frozenset(
 _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 #: How long output of grandchildren is still read after the command itself has ended.
 _DRAIN_SECONDS = 2.0
-_PR_SET_CHILD_SUBREAPER = 36
-
-
-class Child:
-    """A process of ours: `failure` is the errno of its exec, 0 where it runs; `outputs` are pipes to copy from."""
-
-    __slots__ = ("failure", "outputs", "pid", "started")
-
-    def __init__(self, pid: int, failure: int, outputs: dict[int, Copy]) -> None:
-        self.pid = pid
-        self.failure = failure
-        self.outputs = outputs
-        self.started = time.monotonic()
-
-
-class Ended:
-    """How a child ended: `code` None after signal `signal`; `usage` as wait4 gives it; `killed` when we had to."""
-
-    __slots__ = ("code", "seconds", "signal", "stopped_by", "timed_out", "usage")
-
-    def __init__(self, status: int, usage: tuple[float, float, int], seconds: float) -> None:
-        self.signal = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        self.code = None if self.signal else os.WEXITSTATUS(status)
-        self.usage = usage
-        self.seconds = seconds
-        self.stopped_by = 0
-        self.timed_out = False
-
-    @property
-    def exit_code(self) -> int:
-        """The code as a shell would tell it: 128+n after signal n."""
-        return 128 + self.signal if self.code is None else self.code
-
-
-class Copy:
-    """Where the bytes of a pipe go: descriptors, each dropped on its first error, or a buffer in memory."""
-
-    __slots__ = ("buffer", "targets")
-
-    def __init__(self, *targets: int) -> None:
-        self.targets = list(targets)
-        self.buffer = bytearray()
-
-    def take(self, data: bytes) -> None:
-        """Passes `data` on, whole."""
-        if not self.targets:
-            self.buffer += data
-        for target in list(self.targets):
-            rest = memoryview(data)
-            try:
-                while rest:
-                    rest = rest[os.write(target, rest) :]
-            except OSError:  # stdout closed, or the disk full: the command must not suffer from it
-                self.targets.remove(target)
 
 
 class Supervisor:
-    """Owns the process's signals. One child at a time; everything else that ends is reaped."""
+    """Owns the process's signals. One child at a time is waited for; everything else that ends is reaped."""
 
     def __init__(self) -> None:
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._group = 0
         self._forward = False
         self._early: list[int] = []
+        self._others: process.Usage = (0.0, 0.0, 0)
         self.stopped_by = 0
         self._wake, wake = os.pipe()
         for end in (self._wake, wake):
@@ -112,41 +69,39 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         if os.getpid() != 1:
-            _become_subreaper()
+            process.become_subreaper()
 
-    def spawn(self, argv: list[str], environ: dict[str, str], *logs: int, oom_score: int = 0) -> Child:
-        """Runs `argv`; with two `logs`, stdout and stderr go through pipes to ours and to those descriptors."""
+    def spawn(
+        self, argv: list[str], environ: dict[str, str], *logs: int, oom_score: int = 0
+    ) -> process.Child:
+        """Runs `argv`; with two `logs`, stdout and stderr go through pipes to those descriptors and to ours."""
         pipes = [os.pipe() for _ in logs]
         report, told = os.pipe()
 
         def start() -> None:
             for number, (_, write) in enumerate(pipes, start=1):
                 os.dup2(write, number)
-            _take_terminal()
+            process.take_terminal()
             if oom_score:
-                _raise_oom_score(oom_score)
-            self._restore()
-            try:
-                os.execvpe(argv[0], argv, environ)
-            except OSError as error:
-                os.write(told, str(error.errno).encode())
-                code = 127 if error.errno in (errno.ENOENT, errno.ENOTDIR) else 126
-                os._exit(code)
+                process.raise_oom_score(oom_score)
+            process.execute(argv, environ, told)
 
-        pid = self._fork(start, forward=True)
+        pid = self._fork(start)
+        self._lead(pid)
         for end in (told, *(write for _, write in pipes)):
             os.close(end)
         failure = os.read(report, 16)
         os.close(report)
-        outputs = {read: Copy(number, logs[number - 1]) for number, (read, _) in enumerate(pipes, start=1)}
-        return Child(pid, int(failure or b"0"), outputs)
+        copies: dict[int, copying.Buffer | copying.Copy] = {
+            read: copying.Copy(logs[number - 1], number) for number, (read, _) in enumerate(pipes, start=1)
+        }
+        return process.Child(pid, int(failure or b"0"), copies)
 
-    def work(self, function: Callable[[Callable[[Any], None]], None]) -> Child:
-        """Runs `function(tell)` in a child of our own; what it tells arrives in the one output's buffer."""
+    def work(self, function: Callable[[Callable[[Any], None]], None]) -> process.Child:
+        """Runs `function(tell)` in a child of our own; what it tells is what `messages` of the child reads."""
         read, write = os.pipe()
 
         def start() -> None:
-            self._restore()
             code = 70
             try:
                 function(lambda message: _write_all(write, marshal.dumps(message)))
@@ -155,26 +110,45 @@ class Supervisor:
                 _tell_traceback()
             os._exit(code)
 
-        pid = self._fork(start, forward=False)
+        pid = self._fork(start)
+        self._group, self._forward = pid, False
         os.close(write)
-        return Child(pid, 0, {read: Copy()})
+        return process.Child(pid, 0, {read: copying.Buffer()})
 
-    def wait(self, child: Child, timeout: float | None = None, grace: float | None = None) -> Ended:
-        """Waits for `child`, copying its outputs. `timeout`: seconds until SIGTERM. `grace`: from a stopping signal
+    def aside(self, function: Callable[[], None]) -> int:
+        """Runs `function` in a child of our own beside the one that is waited for; its pid."""
+
+        def start() -> None:
+            code = 70
+            try:
+                function()
+                code = 0
+            except BaseException:  # noqa: BLE001 - as above
+                _tell_traceback()
+            os._exit(code)
+
+        return self._fork(start)
+
+    def wait(
+        self,
+        child: process.Child,
+        timeout: float | None = None,
+        grace: float | None = None,
+        beside: Beside | None = None,
+    ) -> process.Ended:
+        """Waits for `child`, copying its output. `timeout`: seconds until SIGTERM. `grace`: from a stopping signal
         (an earlier one too) or the timeout until SIGKILL; without it nothing is ever killed.
         """
-        poller = select.poll()
-        open_outputs = dict(child.outputs)
-        for fd in (self._wake, *open_outputs):
-            poller.register(fd, select.POLLIN)
+        pipes = copying.Pipes(self._wake, child.pipes)
         deadline = None if timeout is None else child.started + timeout
         timed_out, killed, kill_at, ended = False, False, None, None
-        while ended is None or open_outputs:
-            ended = ended or self._reap(child)
+        while ended is None or pipes.busy:
+            ended = ended or self._reap(child, beside)
             now = time.monotonic()
+            due = None
             if ended is not None:
                 kill_at, deadline = None, child.started + ended.seconds + _DRAIN_SECONDS
-                if not open_outputs or now >= deadline:
+                if now >= deadline:
                     break
             elif deadline is not None and now >= deadline:
                 timed_out, deadline = True, None
@@ -185,27 +159,37 @@ class Supervisor:
             if kill_at is not None and now >= kill_at:
                 self._kill(signal.SIGKILL)
                 killed, kill_at = True, None
-            self._copy(poller, open_outputs, _milliseconds(now, deadline, kill_at))
-        self._kill(
-            signal.SIGKILL if child.outputs else 0
-        )  # what the command left behind must not go on writing
+            if ended is None and beside is not None:
+                due = beside.due()
+                if due is not None and now >= due:
+                    beside.begin(now)
+                    due = beside.due()
+            if ended is None or pipes.busy:
+                pipes.turn(_milliseconds(now, deadline, kill_at, due), ended=ended is not None)
+        if child.pipes:  # what the command left behind must not go on writing
+            self._kill(signal.SIGKILL)
         self._group, self._forward = 0, False
-        for fd in child.outputs:
-            os.close(fd)
+        pipes.close()
         ended.stopped_by, ended.timed_out = self.stopped_by, timed_out
         return ended
 
-    def _copy(self, poller: select.poll, outputs: dict[int, Copy], milliseconds: int | None) -> None:
-        for fd, _ in poller.poll(milliseconds):
-            if fd == self._wake:
-                _drain(fd)
-            elif data := os.read(fd, 65536):
-                outputs[fd].take(data)
-            else:
-                poller.unregister(fd)
-                del outputs[fd]
+    def pause(self, seconds: float, beside: Beside) -> None:
+        """Waits, reaping, until the time has passed or a stopping signal came."""
+        end = time.monotonic() + seconds
+        pipes = copying.Pipes(self._wake, {})
+        while (now := time.monotonic()) < end and not self.stopped_by:
+            pipes.turn(_milliseconds(now, end), ended=False)
+            self._reap(None, beside)
 
-    def _reap(self, child: Child) -> Ended | None:
+    def dismiss(self, pid: int) -> None:
+        """Ends a child that `aside` started, if it is still there."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            return
+
+    def _reap(self, child: process.Child | None, beside: Beside | None) -> process.Ended | None:
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -213,17 +197,22 @@ class Supervisor:
                 return None
             if pid == 0:
                 return None
-            if pid == child.pid:
-                resources = (usage.ru_utime, usage.ru_stime, usage.ru_maxrss)
-                return Ended(status, resources, time.monotonic() - child.started)
+            resources = (usage.ru_utime, usage.ru_stime, usage.ru_maxrss)
+            if child is not None and pid == child.pid:
+                whole, self._others = process.add(self._others, resources), (0.0, 0.0, 0)
+                return process.Ended(status, whole, time.monotonic() - child.started)
+            if beside is None or not beside.reaped(pid, time.monotonic()):
+                self._others = process.add(self._others, resources)
 
-    def _fork(self, start: Callable[[], None], *, forward: bool) -> int:
+    def _fork(self, start: Callable[[], None]) -> int:
+        """A child in a process group of its own, with signals as they were given to us, that ends with `start`."""
         signal.pthread_sigmask(signal.SIG_BLOCK, self._caught)
         pid = os.fork()
         if pid == 0:
             os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
             try:
+                self._restore()
                 start()
             finally:
                 os._exit(126)
@@ -231,11 +220,16 @@ class Supervisor:
             os.setpgid(pid, pid)  # both sides do it: whoever comes first
         except OSError:
             pass  # it has already called exec, or is gone
-        self._group, self._forward = pid, forward
-        while forward and self._early:
-            self._kill(self._early.pop(0))
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         return pid
+
+    def _lead(self, pid: int) -> None:
+        """Forwards signals to the group of `pid` from now on, and those that came before it was there."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._caught)
+        self._group, self._forward = pid, True
+        while self._early:
+            self._kill(self._early.pop(0))
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def _restore(self) -> None:
         """In a child: dispositions and mask as they were given to us; python itself ignores SIGPIPE and SIGXFSZ."""
@@ -246,7 +240,6 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        # Runs even while a write to a slow stdout blocks, so that a stop is never late.
         if number == signal.SIGCHLD:
             return
         if number in _STOPPING and not self.stopped_by:
@@ -257,11 +250,26 @@ class Supervisor:
             self._early.append(number)
 
     def _kill(self, number: int) -> None:
-        if self._group and number:
+        if self._group:
             try:
                 os.killpg(self._group, number)
             except OSError:
                 pass  # gone already
+
+
+def messages(child: process.Child) -> Messages:
+    """All that a child of `work` told, later words over earlier ones; one cut short by SIGKILL is left out."""
+    (heard,) = child.pipes.values()
+    assert isinstance(heard, copying.Buffer)  # noqa: S101 - for mypy
+    found: Messages = {}
+    import io
+
+    stream = io.BytesIO(heard.data)
+    while True:
+        try:
+            found |= marshal.load(stream)  # noqa: S302 - from our own fork
+        except (EOFError, ValueError, TypeError):
+            return found
 
 
 def _milliseconds(now: float, *moments: float | None) -> int | None:
@@ -269,48 +277,10 @@ def _milliseconds(now: float, *moments: float | None) -> int | None:
     return None if not coming else max(0, int((min(coming) - now) * 1000) + 1)
 
 
-def _drain(fd: int) -> None:
-    try:
-        while os.read(fd, 4096):
-            pass
-    except BlockingIOError:
-        return
-
-
 def _write_all(fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
-
-
-def _take_terminal() -> None:
-    """Makes our process group the foreground one where stdin is a terminal, so that it may read and gets ^C."""
-    if os.isatty(0):
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
-        try:
-            os.tcsetpgrp(0, os.getpid())
-        except OSError:
-            pass  # not our controlling terminal
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def _raise_oom_score(score: int) -> None:
-    """The kernel shall take the user's command before us, so that someone is left to tell."""
-    try:
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        os.write(fd, str(score).encode())
-        os.close(fd)
-    except OSError:
-        return
-
-
-def _become_subreaper() -> None:
-    try:
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    except (ImportError, OSError, AttributeError):
-        return
 
 
 def _tell_traceback() -> None:

@@ -75,7 +75,7 @@ STDLIB: Final = frozenset(
     """
     __future__ _collections_abc _compat_pickle _compression _sitebuiltins _weakrefset _threading_local abc base64
     bisect calendar codecs collections concurrent contextlib contextvars copy copyreg ctypes dataclasses
-    datetime email encodings enum fnmatch functools genericpath glob hashlib heapq http importlib inspect io
+    datetime email encodings enum fnmatch functools genericpath glob hashlib heapq hmac http importlib inspect io
     ipaddress json keyword linecache locale logging numbers opcode operator os pathlib posixpath queue quopri
     random re reprlib selectors shlex shutil signal socket ssl stat string stringprep struct subprocess
     tempfile textwrap threading token tokenize traceback types typing urllib uu warnings weakref

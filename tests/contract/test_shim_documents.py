@@ -14,17 +14,21 @@ from shim.init import errors, finish, spec
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 JOBSPECS = sorted((Path(__file__).parent / "jobspecs").glob("*.json"), key=lambda path: path.name)
 
-RAN = {
-    "exit_code": 0,
-    "signal": 0,
+ONCE = {
+    "at": 1.5e9,
     "seconds": 1.25,
     "usage": (1.0, 0.5, 2048),
-    "stopped_by": 0,
     "timed_out": False,
+    "failure": 0,
+    "oom_killed": False,
 }
+RAN = {"exit_code": 0, "signal": 0, "stopped_by": 0, "staged_peak": 4096, **ONCE}
+AGAIN = [{**ONCE, "exit_code": 75, "signal": 0}, {**ONCE, "exit_code": 3, "signal": 0}]
 ENDINGS: dict[str, dict[str, Any]] = {
     "success": RAN,
     "failure": {**RAN, "exit_code": 3},
+    "failure after a restart": {**RAN, "exit_code": 3, "runs": AGAIN},
+    "stopped while uploading": {**RAN, "hurry": 15, "stopped_by": 15},
     "signal": {**RAN, "exit_code": 137, "signal": 9},
     "memory": {**RAN, "exit_code": 137, "signal": 9, "oom_killed": True},
     "not found": {**RAN, "exit_code": 127, "failure": 2, "program": "/usr/local/bin/align"},
@@ -74,18 +78,26 @@ def test_every_ending_makes_a_result_of_the_schema(path: Path, ending: str) -> N
         "nonce": "0" * 32,
         "started_at": "2026-01-01T00:00:00.000Z",
         "task": {"arn": "arn:aws:ecs:us-east-1:123456789012:task/reprod/0"},
+        "image": {"digest": "sha256:" + "0" * 64},
     }
     ended = {**ENDINGS[ending], "download": 0.5, "upload": 0.25}
     verdict = finish.verdict_of(ended)
     body = finish.document(state, ended, verdict, {"bam": [ENTRY]} if verdict[0] == "succeeded" else None)
     validate(body, "result")
     assert ("outputs" in body) == (ending == "success")
-    assert (body["exit_code"] is None) == ("never_ran" in ended or "failure" in ended)
+    assert (body["exit_code"] is None) == ("never_ran" in ended or bool(ended.get("failure")))
+    assert len(body["runs"]) == len(ended.get("runs", ()))
 
 
 def test_a_spec_too_wrong_to_run_still_makes_a_result_of_the_schema() -> None:
     data = json.dumps({**json.loads(JOBSPECS[0].read_text()), "command": 1}).encode()
-    state = {"data": data, "nonce": "0" * 32, "started_at": "2026-01-01T00:00:00.000Z", "task": {}}
+    state = {
+        "data": data,
+        "nonce": "0" * 32,
+        "started_at": "2026-01-01T00:00:00.000Z",
+        "task": {},
+        "image": {},
+    }
     ended = {"exit_code": 0, "never_ran": True, "error": ["spec", "command is wrong"]}
     body = finish.document(state, ended, finish.verdict_of(ended), None)
     validate(body, "result")

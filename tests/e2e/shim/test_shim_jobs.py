@@ -64,7 +64,10 @@ def test_a_job_reads_its_input_and_leaves_its_output_and_a_result(job: Start, bu
     assert (entry["path"], entry["size"]) == ("copy.txt", 5)
     assert entry["sha256"] == hashlib.sha256(b"hello").hexdigest()
     assert entry["etag"] == source["etag"]
-    assert result["inputs"]["text"] == [{**source, "path": "a b.txt"}]
+    sha256 = hashlib.sha256(b"hello").hexdigest()
+    assert result["inputs"]["text"] == [{**source, "path": "a b.txt", "sha256": sha256}]
+    head = bucket.client.head_object(Bucket="shim-bucket", Key="outputs/deep/copy.txt")
+    assert head["Metadata"] == {"bunnies-job": result["job_id"]}
     started = json.loads(bucket.get("attempt/started.json"))
     assert started["nonce"] == result["nonce"]
     assert b"said" in container.logs(stderr=False)

@@ -18,6 +18,7 @@ def job(*paths: str, size: int = 1) -> spec.JobSpec:
         script=None,
         environment={},
         timeout=None,
+        restart=None,
         stop_timeout=30,
         task={},
         image={},
