@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from reconciler import aws, canonical, diff
 from reconciler.canonical import ecr
-from reconciler.errors import AwsError, BunniesError, ManifestError, Problem
+from reconciler.errors import AwsError, BunniesError, ManifestError, Problem, StalePlanError
 from reconciler.kinds import World, ownership, policies
 from reconciler.model import NOTHING, Action, Change, Manifest, Resource, Settings
 from reconciler.plan import PREVENT
@@ -132,7 +132,7 @@ def _whose(found: Resource) -> str:
 def _there(world: World, wanted: Resource) -> Resource:
     found = _read(world, wanted, _described(world, _name(wanted.address)))
     if found is None:
-        raise BunniesError(f"{wanted.address} is gone since the plan was made. Plan again.")
+        raise StalePlanError(f"{wanted.address} is gone since the plan was made. Plan again.")
     return found
 
 

@@ -111,10 +111,10 @@ def apply(world: World, change: Change, sleep: Callable[[float], None] = time.sl
     if wanted is None:
         raise AssertionError(change)
     found = _newest(world, wanted)
+    ownership.unmoved(change, found)
     if found is not None and found.owner != world.settings.name and change.action is not Action.ADOPT:
         theirs = f"is owned by {found.owner}" if found.owner else "has no tag bunnies:owner"
         raise BunniesError(f"{wanted.address} {theirs}: it is left alone. Write adopt: true to take it over.")
-    ownership.unmoved(change, found)
     if found is None or _content(found, wanted):
         found = _register(world, wanted, sleep)
         if differing := _content(found, wanted):
