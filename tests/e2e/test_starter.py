@@ -61,6 +61,10 @@ def test_a_newcomer_follows_the_readme_to_the_letter(
     assert Path("letter.txt").read_text() == "hello, rabbits\nhello, world\n"
     assert cli.run(["plan", "--detailed-exitcode", *dev]) == 0
     assert cli.run(["status", *dev]) == 0
+    assert cli.run(["plan", "--out", "plan.json", *dev]) == 0  # as the workflows do
+    digest = json.loads(Path("plan.json").read_text())["plan_digest"]
+    assert cli.run(["apply", "--yes", "--expect", digest, *dev]) == 0
+    assert cli.run(["apply", "--continue", "--yes", *dev]) == 0
     capsys.readouterr()
     cli.run(["verify", "--json", *dev])
     found = json.loads(capsys.readouterr().out)["findings"]
