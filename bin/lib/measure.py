@@ -26,7 +26,7 @@ from typing import Any
 import docker
 import docker.utils
 
-from reconciler import layer
+from reconciler import derive, layer
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNNIES = ROOT / ".venv/bin/bunnies"
@@ -222,15 +222,20 @@ def start_delay(engine: Any, image: str) -> float:
 
 
 def shim_locally(engine: Any) -> None:
-    """The user's image with the layer, built as bunnies builds it, kept in the engine."""
+    """The user's image with the layer, kept in the engine; what it runs is what bunnies makes of it."""
     config = engine.inspect_image(USER_IMAGE)["Config"]
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
-        text = layer.dockerfile(USER_IMAGE, config).encode()
+        words = [
+            f"FROM {USER_IMAGE}",
+            "ADD layer.tar.gz /",
+            f"ENTRYPOINT {json.dumps(derive.entrypoint(config))}",
+        ]
+        text = "\n".join([*words, f"CMD {json.dumps(config.get('Cmd') or [])}"]).encode()
         entry = tarfile.TarInfo("Dockerfile")
         entry.size = len(text)
         archive.addfile(entry, io.BytesIO(text))
-        archive.add(layer.find("linux/amd64").path, layer.BLOB)
+        archive.add(layer.find("linux/amd64").path, "layer.tar.gz")
     context.seek(0)
     for event in engine.build(fileobj=context, custom_context=True, tag=SHIMMED, rm=True, decode=True):
         if "error" in event:

@@ -106,7 +106,9 @@ def local_cloud() -> Iterator[dict[str, str]]:
     try:
         printed = run([str(BUNNIES), "local", "env"])
         pairs = (line.removeprefix("export ").partition("=") for line in printed.splitlines() if "=" in line)
-        yield {**os.environ, **{name: value.strip("'\"") for name, _, value in pairs}}
+        # An installed program has its byte code; one run from a checkout may be told not to write it.
+        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(WORK / "bytecode")}
+        yield {**os.environ, **compiled, **{name: value.strip("'\"") for name, _, value in pairs}}
     finally:
         run([str(BUNNIES), "local", "down"])
 
