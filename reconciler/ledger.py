@@ -13,6 +13,7 @@ claim, started and result are written once (documents.write_once); the others sa
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -136,7 +137,7 @@ class Ledger:
         document = {
             "version": 1,
             "job_id": job_id,
-            "components": dict(components),
+            "components": job.without_secrets(components),
             "digests": job.component_digests(components),
         }
         self.documents.write(self.key("jobs", job_id, "identity.json"), document)
@@ -162,15 +163,15 @@ class Ledger:
         return {address: sorted(meanings) for address, meanings in sorted(found.items())}
 
     def newest(self, wanted: Iterable[str]) -> dict[str, str]:
-        """The newest job of each address at or below one of `wanted` (`job/NAME`: all its elements).
+        """The newest job of each address that one of `wanted` matches.
 
         Raises BunniesError for one that never ran.
         """
         asked = list(wanted)
-        known = self.meanings(asked[0] if len(asked) == 1 else "job")
+        known = self.meanings(asked[0] if len(asked) == 1 and not _is_pattern(asked[0]) else "job")
         found: dict[str, str] = {}
         for under in asked:
-            below = [address for address in known if address == under or address.startswith(f"{under}/")]
+            below = [address for address in known if matches(under, address)]
             if not below:
                 raise errors.BunniesError(f"{under} never ran. `bunnies status` lists the jobs that did.")
             found |= {address: known[address][-1].job_id for address in below}
@@ -241,6 +242,17 @@ class Ledger:
         if attempt.result is not None and attempt.result.get("written_by") == "shim":
             return attempt
         return replace(attempt, task=document("task"), started=document("started"))
+
+
+def matches(wanted: str, address: str) -> bool:
+    """Whether `wanted` names the address, or its array (`job/NAME`), or is a pattern for it (`job/align/s0*`)."""
+    if _is_pattern(wanted):
+        return fnmatch.fnmatchcase(address, wanted)
+    return address == wanted or address.startswith(f"{wanted}/")
+
+
+def _is_pattern(wanted: str) -> bool:
+    return any(mark in wanted for mark in "*?[")
 
 
 def _attempt(record: JobRecord | None, number: int) -> Attempt:

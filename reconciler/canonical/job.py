@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from reconciler import canonical, model
+from reconciler import canonical, model, redact
 
 # The version of schemas/jobspec.schema.json: another contract may run the same words differently.
 SHIM_CONTRACT: Final = 1
@@ -82,6 +83,26 @@ def component_digests(identity: Mapping[str, Any]) -> dict[str, str]:
     return {name: _digest(value) for name, value in identity.items() if value is not None}
 
 
+def without_secrets(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity as the ledger holds it: a value whose name looks secret is known by the start of its digest.
+
+    The digest tells one value from another, so that a rerun explains itself. Applied again it changes nothing.
+    """
+    environment = identity.get("environment")
+    if not isinstance(environment, Mapping):
+        return dict(identity)
+    sealed = {
+        name: _sealed(value) if value is not None and redact.looks_secret(name) else value
+        for name, value in environment.items()
+    }
+    return {**identity, "environment": sealed}
+
+
+def _sealed(value: Any) -> str:
+    text = str(value)
+    return text if re.fullmatch(r"hidden:[0-9a-f]{12}", text) else f"hidden:{_digest(text)[:12]}"
+
+
 def explain(
     before: Mapping[str, Any], after: Mapping[str, Any], names: Mapping[str, str] = model.NOTHING
 ) -> str:
@@ -89,6 +110,7 @@ def explain(
 
     `names` gives the address of a job id: of an input that another job makes that says more than two ids.
     """
+    before, after = without_secrets(before), without_secrets(after)
     old, new = dict(_leaves(before)), dict(_leaves(after))
     paths = [
         path for path in sorted(old.keys() | new.keys()) if old.get(path, _ABSENT) != new.get(path, _ABSENT)

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from reconciler.model import Action, Change, Decision, JobDecision, Outcome, Plan, Resource, Status
-from reconciler.redact import Redactor
+from reconciler.model import UNKNOWN, Action, Change, Decision, JobDecision, Outcome, Plan, Resource, Status
+from reconciler.redact import HIDDEN, Redactor
 from reconciler.render.data import OPEN, plain
 
 Line = list[tuple[str, str]]
@@ -44,6 +44,8 @@ _STATUS_STYLES: Final = {
     Status.UNCHANGED: "dim",
 }
 _KEYS_SHOWN: Final = 4
+_SAID: Final = (str(UNKNOWN), HIDDEN)
+"""Values that are our own words."""
 _DONE: Final = {
     "create": "created",
     "update": "updated",
@@ -207,7 +209,7 @@ def value(given: Any) -> str:
     if given is None:
         return "(none)"
     shown = plain(given)
-    words = shown if shown == "(known after apply)" else json.dumps(shown, ensure_ascii=False)
+    words = str(shown) if shown in _SAID else json.dumps(shown, ensure_ascii=False)
     return words if len(words) <= 100 else words[:97] + "…"
 
 
