@@ -7,7 +7,7 @@ Must not: claim, or judge the state of a task.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,11 +22,15 @@ Moved = tuple[Attempt, Outcome | None]
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """What every step on jobs needs: the outside, the ledger, and who acts (`user@host`, or a CI run's name)."""
+    """What every step on jobs needs: the outside, the ledger, and who acts (`user@host`, or a CI run's name).
+
+    `source` tells what commit the manifests are at, as revision.of does.
+    """
 
     world: World
     ledger: Ledger
     by: str
+    source: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,10 @@ def stop(actor: Actor, addresses: Iterable[str]) -> Iterator[Outcome]:
         if attempt is None or attempts.is_closed(attempt):
             yield Outcome(address, "stop", Status.UNCHANGED, "nothing of it runs")
             continue
-        closed, _ = attempts.close(
-            actor, address, attempt, Reason(f"stopped by {actor.by}", "user"), "stopped"
-        )
+        reason = Reason(f"stopped by {actor.by}", "user")
+        # The fence first: a task that is being started at this moment then finds that it is not wanted.
+        actor.ledger.tombstone(str((attempt.claim or {})["job_id"]), attempt.number, reason.why, "stopped")
+        closed, _ = attempts.close(actor, address, attempt, reason, "stopped")
         arn = attempts.task_arn(attempt)
         if arn is not None:
             tasks.stop(actor.world.aws, actor.world.settings.cluster, arn, f"bunnies stop by {actor.by}")

@@ -48,7 +48,10 @@ def launch(
     actor.ledger.identity(job.job_id, job.identity)
     actor.ledger.address(job.address, job.job_id)
     return _claim_and_start(
-        actor, job.address, number, {"request": request, "jobspec": spec, "manual": False}
+        actor,
+        job.address,
+        number,
+        {"request": request, "jobspec": spec, "manual": False, "why": decision.why},
     )
 
 
@@ -66,7 +69,12 @@ def relaunch(actor: Actor, address: str, attempt: Attempt) -> tuple[Attempt | No
     first, *others = request["overrides"]["containerOverrides"]
     first = {**first, "environment": [{"name": tasks.JOBSPEC, "value": ledger.jobspec_url(job_id, number)}]}
     request["overrides"] = {**request["overrides"], "containerOverrides": [first, *others]}
-    document = {"request": request, "jobspec": {**claim["jobspec"], **placed}, "manual": True}
+    document = {
+        "request": request,
+        "jobspec": {**claim["jobspec"], **placed},
+        "manual": True,
+        "why": "bunnies retry",
+    }
     return _claim_and_start(actor, address, number, document)
 
 
@@ -122,6 +130,7 @@ def _claim_and_start(
         "owner": actor.world.settings.name,
         "claimed_at": ledger.clock.stamp(),
         "by": actor.by,
+        "source": dict(actor.source()),
         **document,
     }
     claimed = ledger.claim(job_id, number, claim)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from reconciler.model import Copy, Job, Outcome, Status
 
 MOST_PARTS: Final = 10_000  # of one upload
 
-_SOURCE: Final = "bunnies-source"
+SOURCE: Final = "bunnies-source"
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
@@ -50,13 +51,23 @@ def pending(aws: aws_.Aws, jobs: Sequence[Job], records: Records) -> tuple[Copy,
 
 def publish(aws: aws_.Aws, copies: Iterable[Copy], limits: Limits = LIMITS) -> Iterator[Outcome]:
     """Makes each copy, by the server; one that fails does not keep the others from being made."""
-    for copy in copies:
+
+    def one(copy: Copy) -> Outcome:
         try:
             _copy(aws, copy, limits)
         except errors.AwsError as error:
-            yield Outcome(copy.address, "publish", Status.FAILED, f"{copy.target}: {error}")
-        else:
-            yield Outcome(copy.address, "publish", Status.CHANGED, copy.target)
+            return Outcome(copy.address, "publish", Status.FAILED, f"{copy.target}: {_words(copy, error)}")
+        return Outcome(copy.address, "publish", Status.CHANGED, copy.target)
+
+    with ThreadPoolExecutor(max_workers=aws_.CONNECTIONS) as pool:
+        yield from pool.map(one, copies)
+
+
+def _words(copy: Copy, error: errors.AwsError) -> str:
+    """What is wrong; of a source that is gone, what to do: nobody needs it but the target."""
+    if error.code not in _ABSENT:
+        return str(error)
+    return f"{copy.source} is gone. Write another `generation:` in the manifest of {copy.address} to make it again."
 
 
 def _copies(job: Job, result: Mapping[str, Any]) -> Iterator[Copy]:
@@ -76,7 +87,7 @@ def _is_there(aws: aws_.Aws, copy: Copy) -> bool:
         if error.code in _ABSENT:
             return False
         raise
-    same_source = answer.get("Metadata", {}).get(_SOURCE) == _metadata(copy)[_SOURCE]
+    same_source = answer.get("Metadata", {}).get(SOURCE) == _metadata(copy)[SOURCE]
     same_bytes = copy.etag is not None and answer["ETag"].strip('"') == copy.etag
     return int(answer["ContentLength"]) == copy.size and (same_source or same_bytes)
 
@@ -123,7 +134,7 @@ def _copy_in_parts(aws: aws_.Aws, copy: Copy, pinned: Mapping[str, Any], limits:
 
 
 def _metadata(copy: Copy) -> dict[str, str]:
-    return {_SOURCE: urllib.parse.quote(copy.source, safe="/:")}  # a header: ASCII only
+    return {SOURCE: urllib.parse.quote(copy.source, safe="/:")}  # a header: ASCII only
 
 
 def _split(url: str) -> tuple[str, str]:

@@ -131,11 +131,8 @@ def _look_after(actor: Actor, case: _Case) -> Moved:
 
 def _settle(actor: Actor, case: _Case) -> Moved:
     attempt, task = case.attempt, case.task
-    fence = attempt.started
-    if fence is not None and fence.get("closed"):  # a reconciler took the fence and came no further
-        why = str(fence.get("why", "it was closed before it began"))
-        kind = str(fence.get("class", "infrastructure"))
-        return attempts.close(actor, case.address, attempt, Reason(why, kind))
+    if half := _half_closed(actor, case):
+        return half
     if task is None:
         if attempt.started is None and attempts.task_arn(attempt) is None:
             return _unseen(actor, case)
@@ -152,6 +149,20 @@ def _settle(actor: Actor, case: _Case) -> Moved:
         return attempt, outcome
     attempt, ending = _stopped(actor, replace(case, attempt=attempt), task)
     return attempt, ending or outcome
+
+
+def _half_closed(actor: Actor, case: _Case) -> Moved | None:
+    """Finishes what somebody began to close and came no further with; None where nobody did."""
+    attempt, fence = case.attempt, case.attempt.started or {}
+    if taken := (attempt.claim or {}).get("accepted"):  # a result taken over: the claim holds it
+        written = actor.ledger.close(str((attempt.claim or {})["job_id"]), attempt.number, taken)
+        return replace(attempt, result=written.document), None
+    if not fence.get("closed"):
+        return None
+    why, kind = str(fence.get("why", "it was closed before it began")), fence.get("class", "infrastructure")
+    if kind == "stopped":
+        return attempts.close(actor, case.address, attempt, Reason(why, "user"), "stopped")
+    return attempts.close(actor, case.address, attempt, Reason(why, str(kind)))
 
 
 def _stopped(actor: Actor, case: _Case, task: Mapping[str, Any]) -> Moved:

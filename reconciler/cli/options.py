@@ -88,7 +88,7 @@ class Common:
         self, settings: Settings, tell: Callable[[str], None], *, readonly: bool = False, fast: bool = False
     ) -> Actor:
         """The World with its owner's ledger, on the machine's time; `readonly` and `fast` as for `world`."""
-        from reconciler import clock
+        from reconciler import clock, revision
         from reconciler.attempts import Actor
         from reconciler.ledger import Ledger
 
@@ -96,7 +96,8 @@ class Common:
         book = Ledger(
             world.aws, settings.bucket, settings.prefix, clock.system(), lambda: secrets.token_hex(16)
         )
-        return Actor(world, book, _somebody())
+        place = (self.paths or (Path(),))[0]
+        return Actor(world, book, _somebody(), functools.cache(lambda: revision.of(place)))
 
 
 def _somebody() -> str:

@@ -185,6 +185,11 @@ def our_prefix(ground: Ground) -> Iterator[Where]:
     yield Where(ground.s3(_ours(ground)))
 
 
+def our_outputs(ground: Ground) -> Iterator[Where]:
+    """What jobs made, not what the ledger says of it."""
+    yield Where(ground.s3({ground.settings.bucket: (f"{ground.settings.prefix}/outputs/*",)}))
+
+
 def inputs_of_jobs(ground: Ground) -> Iterator[Where]:
     """What jobs read besides each other's outputs."""
     yield Where(ground.s3(ground.sources()))

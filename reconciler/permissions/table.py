@@ -125,6 +125,8 @@ OPERATIONS: Final[dict[tuple[str, str], Use]] = {
     ),
     ("s3", "ListObjectsV2"): _use("plan", "s3:ListBucket", scopes.listings),
     ("s3", "PutObject"): _use("apply", "s3:PutObject", scopes.our_prefix),
+    # Only `bunnies clean` deletes, and only outputs.
+    ("s3", "DeleteObjects"): _use("apply", "s3:DeleteObject", scopes.our_outputs),
     ("s3", "CopyObject"): _use("apply", "s3:PutObject", scopes.published_outputs),
     ("s3", "CreateMultipartUpload"): _use("apply", "s3:PutObject", scopes.published_outputs),
     ("s3", "UploadPartCopy"): _use("apply", "s3:PutObject", scopes.published_outputs),
