@@ -28,6 +28,10 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "value": values,
     "valueFrom": words,
     "name": words,
+    "healthCheck": st.fixed_dictionaries(
+        {"command": st.lists(words, min_size=1, max_size=2)},
+        optional={name: st.integers(1, 30) for name in ("interval", "timeout", "retries", "startPeriod")},
+    ),
 }
 _TOP: dict[str, st.SearchStrategy[Any]] = {
     "cpu": st.sampled_from(["256", "1 vCPU", ".25 vcpu", "1024"]),
