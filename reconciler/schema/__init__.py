@@ -36,7 +36,7 @@ def folder() -> Path:
 @cache
 def document(name: str) -> dict[str, Any]:
     """The schema `name` ("manifest", "jobspec", …) as it is in its file."""
-    schema: dict[str, Any] = json.loads((folder() / f"{name}.schema.json").read_text())
+    schema: dict[str, Any] = json.loads((folder() / f"{name}.schema.json").read_text("utf-8"))
     return schema
 
 
