@@ -248,7 +248,7 @@ def test_stop_closes_the_attempt_and_stops_its_task(bench: Bench) -> None:
 
 def test_the_task_of_an_attempt_that_was_closed_is_stopped_by_the_next_apply(bench: Bench) -> None:
     arn = launched(bench)
-    bench.cloud.faults = Faults(before={6: cloud.crash})  # 6: StopTask
+    bench.cloud.faults = Faults(before={7: cloud.crash})  # 7: StopTask
     with pytest.raises(cloud.Crash):
         list(control.stop(bench.actor(), ["job/align/s1"]))
     bench.cloud.faults = Faults()
