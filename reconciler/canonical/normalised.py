@@ -6,6 +6,7 @@ fields that do differ. Output: Normalised, by path. Must not: decide what is the
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,7 @@ from reconciler.model import FieldDiff
 KNOWN: Final = ecs.KNOWN | ecr.KNOWN
 _POLICIES: Final = ("Statement", "rules")
 _SORTED: Final = ecs.PLAIN_SETS | {"tagPrefixList", "tagPatternList", "Action", "NotAction", "Resource"}
+_WISHES: Final = ("forceDelete", "registryId")
 _SIZES: Final = ("cpu", "memory")
 
 
@@ -37,7 +39,7 @@ def between(
     What only Describe says of every resource (ARN, status, dates) is passed over, and so are values that are not
     known yet.
     """
-    one, other = dict(_leaves("", left)), dict(_leaves("", right))
+    one, other = (dict(_leaves("", _opened(side))) for side in (left, right))
     told = [field.path for field in fields]
     found = []
     for path in sorted(one.keys() | other.keys()):
@@ -49,6 +51,16 @@ def between(
             continue  # its parts are told
         found.append(Normalised(path, a, b, _rule(path, a, b)))
     return tuple(found)
+
+
+def _opened(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Without wishes about managing it; the policies of a repository out of their text."""
+    made = {key: value for key, value in body.items() if key not in _WISHES}
+    for field in ("lifecyclePolicy", "repositoryPolicy"):
+        if isinstance(made.get(field), str):
+            with contextlib.suppress(ValueError):
+                made[field] = ecr.document(made[field])
+    return made
 
 
 def _within(path: str, place: str) -> bool:

@@ -42,7 +42,7 @@ def desired(manifest: Manifest, settings: Settings, facts: Mapping[str, Any]) ->
         owner=settings.name,
         options=wishes,
         source=manifest.source,
-        raw={**body, "family": manifest.name},
+        raw={**with_roles(body, settings), "family": manifest.name},
     )
 
 
