@@ -178,7 +178,7 @@ def apply(
         found = survey.survey(actor.world, actor.ledger, manifests)
     made = survey.plan(found, prune=asked.prune, allow_deletes=asked.allow_deletes, scope=asked.scope)
     held = _held(made, approved, expect)
-    if not as_json:
+    if not as_json and (held.plan.has_changes or not held.refused):
         terminal.out(text.plan(held.plan, verbose=bool(common.verbose), redactor=hidden.redactor()))
     _confirm(terminal, held.plan, yes=yes)
     telling.begin(held.plan)
