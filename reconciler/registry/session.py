@@ -51,7 +51,10 @@ class TransientError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to ask. `subject` names the reference or repository in messages; `also` are statuses that are answers too."""
+    """What to ask. `subject` names the reference or repository in messages; `also` are statuses that are answers too.
+
+    Without `follow` a redirect is an answer.
+    """
 
     method: str
     url: str
@@ -60,6 +63,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | Stream | None = None
     also: Collection[int] = ()
+    follow: bool = True
 
 
 class Session:
@@ -143,7 +147,7 @@ class Session:
         # An upload's Location may lead to another host, which is not to see the token.
         if authorization and origin(request.url) == origin(self.root):
             headers["Authorization"] = authorization
-        return self._wire.send(request.method, request.url, headers, request.body)
+        return self._wire.send(request.method, request.url, headers, request.body, follow=request.follow)
 
     def _known(self, request: Request) -> str | None:
         if self._basic and (credentials := self._keychain.find(self.host)):
@@ -233,7 +237,9 @@ class Session:
                 f"{subject}: the registry has no such image or repository ({reason}). Check the name and the tag.",
                 status,
             )
-        return RegistryError(f"{subject}: the registry refused ({reason}).", status)
+        return RegistryError(
+            f"{subject}: the registry refused ({reason}). Ask who runs it, with this line.", status
+        )
 
 
 def pull(path: str) -> str:

@@ -112,16 +112,23 @@ class Wire:
         weakref.finalize(self, _end, self._idle)
 
     def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Stream | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Stream | None = None,
+        *,
+        follow: bool = True,
     ) -> Answer:
         """The answer to one request. Raises WireError; RegistryError where the address may not be spoken to.
 
-        A GET or HEAD follows redirects, and leaves Authorization behind when one leads to another host.
+        A GET or HEAD follows redirects, and leaves Authorization behind when one leads to another host; without
+        `follow` the redirect is the answer.
         """
         given = dict(headers)
         for _ in range(REDIRECTS + 1):
             answer = self._once(method, url, given, body)
-            if method not in ("GET", "HEAD") or answer.status not in _MOVED:
+            if not follow or method not in ("GET", "HEAD") or answer.status not in _MOVED:
                 return answer
             target = urllib.parse.urljoin(url, answer.headers.get("Location", ""))
             answer.close()

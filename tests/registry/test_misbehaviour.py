@@ -169,6 +169,50 @@ def test_bytes_that_are_not_the_digests_are_never_finished(
     assert one.blobs == {}
 
 
+def test_when_one_blob_fails_the_others_stop(registries: registry.Registries, one: Registry) -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield bytes(10_000)
+
+    def failing() -> Iterator[bytes]:
+        yield b"1"
+        raise RegistryError("the base's registry said no")
+
+    blobs = [
+        registry.Blob(server.digest(b"endless"), 2**60, endless),
+        registry.Blob(server.digest(b"failing"), 5, failing),
+        *(blob(BODY + bytes([number])) for number in range(8)),
+    ]
+    with pytest.raises(RegistryError, match="the base's registry said no"):
+        transfer.push(small(registries, one), blobs, lambda _line: None)
+    assert server.digest(b"endless") not in [digest for _, digest in one.blobs]
+
+
+def test_what_is_moved_is_counted_and_told(registries: registry.Registries, one: Registry) -> None:
+    mounted = one.hold("their/base", b"mounted")
+    there = one.hold(PATH, b"there")
+    told: list[str] = []
+    moved = transfer.push(
+        small(registries, one),
+        [
+            registry.Blob(mounted, 7, lambda: iter(()), ("their/base",)),
+            registry.Blob(there, 5, lambda: iter(())),
+            blob(BODY * 14),
+            blob(BODY * 14),
+        ],
+        told.append,
+    )
+    assert moved == transfer.Moved(pushed=len(BODY) * 14, mounted=7, there=5)
+    assert told == [f"pushing to {one.host}/{PATH}: 67.2 MB"]
+
+
+def test_a_registry_that_sends_on_to_its_storage_has_the_blob(
+    registries: registry.Registries, one: Registry
+) -> None:
+    one.rules.append(Rule("HEAD ", moved("http://storage.example/signed-for-get")))
+    assert small(registries, one).push(blob()) == "there"
+
+
 # Reading
 
 
