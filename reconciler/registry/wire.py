@@ -8,6 +8,7 @@ host that was not allowed to.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import ssl
 import threading
@@ -167,9 +168,9 @@ class Wire:
         place = origin(url)
         parts = urllib.parse.urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        if getattr(connection, "bunnies_proxied", False):
-            target = url
         given = {"User-Agent": AGENT, "Host": parts.netloc, **headers}
+        if isinstance(connection, _ThroughProxy):
+            target, given = url, {**given, **connection.proxy.headers}
 
         whole = True
 
@@ -214,16 +215,16 @@ class Wire:
 
     def _opened(self, scheme: str, host: str) -> http.client.HTTPConnection:
         proxy = None if self._local(host) else _proxy(scheme, host)
-        door = proxy or host
         if scheme == "http":
-            connection = http.client.HTTPConnection(door, timeout=CONNECT_SECONDS)
-            connection.bunnies_proxied = proxy is not None  # type: ignore[attr-defined]
-            return connection
+            if proxy:
+                return _ThroughProxy(proxy)
+            return http.client.HTTPConnection(host, timeout=CONNECT_SECONDS)
         if self._tls is None:
             self._tls = ssl.create_default_context()
+        door = proxy.host if proxy else host
         secure = http.client.HTTPSConnection(door, timeout=CONNECT_SECONDS, context=self._tls)
         if proxy:
-            secure.set_tunnel(*_host_port(host))
+            secure.set_tunnel(*_host_port(host), headers=dict(proxy.headers))
         return secure
 
 
@@ -262,11 +263,29 @@ def _end(idle: dict[str, list[http.client.HTTPConnection]]) -> None:
             kept.pop().close()
 
 
-def _proxy(scheme: str, host: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Proxy:
+    """HOST:PORT of a proxy, and the headers that it wants."""
+
+    host: str
+    headers: Mapping[str, str]
+
+
+class _ThroughProxy(http.client.HTTPConnection):
+    """Plain HTTP by way of a proxy, which is asked with whole URLs."""
+
+    def __init__(self, proxy: _Proxy) -> None:
+        super().__init__(proxy.host, timeout=CONNECT_SECONDS)
+        self.proxy = proxy
+
+
+def _proxy(scheme: str, host: str) -> _Proxy | None:
     proxies = urllib.request.getproxies()
     if scheme not in proxies or urllib.request.proxy_bypass(host):
         return None
-    return urllib.parse.urlsplit(proxies[scheme]).netloc.rpartition("@")[2] or None
+    user, _, place = urllib.parse.urlsplit(proxies[scheme]).netloc.rpartition("@")
+    pair = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+    return _Proxy(place, {"Proxy-Authorization": f"Basic {pair}"} if user else {}) if place else None
 
 
 def _host_port(host: str) -> tuple[str, int]:

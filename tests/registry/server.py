@@ -100,6 +100,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
+    def do_CONNECT(self) -> None:
+        self.note(0)
+        self.reply(407, b"")
+
     def note(self, size: int) -> None:
         self.registry.asked.append(Asked(self.command, self.path, dict(self.headers), size))
 

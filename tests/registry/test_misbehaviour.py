@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -429,6 +430,49 @@ def test_an_idle_connection_that_ended_is_no_failure(
     one.rules.append(Rule("HEAD ", ends))
     assert target.head("1")[0] == document().digest
     assert time.slept == []
+
+
+# Proxies
+
+
+@pytest.fixture
+def behind(time: Time, one: Registry, monkeypatch: pytest.MonkeyPatch) -> Iterator[registry.Registries]:
+    """Our client where everything goes through a proxy, but for loopback."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://me:p%40ss@{one.host}")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    found = registry.Registries(
+        {"HOME": "/nonexistent", "BUNNIES_INSECURE_REGISTRIES": "plain.example"}, time.clock()
+    )
+    yield found
+    found.close()
+
+
+PROXY_LOGIN = "Basic " + base64.b64encode(b"me:p@ss").decode()
+
+
+def test_a_proxy_is_asked_with_the_whole_address(behind: registry.Registries, one: Registry) -> None:
+    one.rules.append(Rule("HEAD http://plain.example/v2/a/b/manifests/1", wrong_body(b"")))
+    one.rules.append(Rule("GET http://plain.example/v2/a/b/manifests/1", wrong_body(b"{}")))
+    assert behind.repository("plain.example", "a/b").head("1") == (server.digest(b"{}"), server.MANIFEST)
+    assert {asked.headers["Proxy-Authorization"] for asked in one.asked} == {PROXY_LOGIN}
+    assert {asked.headers["Host"] for asked in one.asked} == {"plain.example"}
+
+
+def test_tls_goes_through_a_tunnel_and_a_proxy_that_refuses_is_told(
+    behind: registry.Registries, one: Registry
+) -> None:
+    with pytest.raises(
+        RegistryError, match=r"secure.example cannot be reached \(Tunnel connection failed: 407"
+    ):
+        behind.repository("secure.example", "a/b").head("1")
+    assert [(asked.method, asked.target) for asked in one.asked] == [("CONNECT", "secure.example:443")] * 2
+    assert one.asked[0].headers["Proxy-Authorization"] == PROXY_LOGIN
+
+
+def test_loopback_is_never_proxied(behind: registry.Registries, one: Registry, other: Registry) -> None:
+    small(behind, other).put("1", document())
+    assert (len(one.asked), len(other.asked)) == (0, 1)
 
 
 # Size
