@@ -32,7 +32,7 @@ def sections() -> dict[str, str]:
 
 def transcript(section: str, common: str) -> str:
     """What a terminal shows of the commands of a section, in an account and a folder of their own."""
-    shown = []
+    lines = []
     with moto.mock_aws(), tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         aws = Aws("us-east-1")
         aws.call("s3", "CreateBucket", Bucket="lab-bucket")
@@ -42,8 +42,14 @@ def transcript(section: str, common: str) -> str:
         assert found
         for line in found[1].splitlines():
             if line.startswith("$ "):
-                shown.append(line + "\n" + run(aws, shlex.split(line[2:])))
-    return "".join(shown)
+                lines.append(line + "\n" + run(aws, shlex.split(line[2:])))
+    return "".join(lines)
+
+
+def shown(section: str, common: str) -> str:
+    """The section with what its commands print now."""
+    text = transcript(section, common)
+    return CONSOLE.sub(lambda _: text, section)
 
 
 def run(aws: Aws, words: list[str]) -> str:
@@ -69,10 +75,10 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("title", [title for title in sections() if title.startswith("## ")])
 def test_the_page_says_what_is_printed(title: str) -> None:
     found = sections()
-    shown = CONSOLE.search(found[title])
-    assert shown
+    stands = CONSOLE.search(found[title])
+    assert stands
     common = next(text for name, text in found.items() if name.startswith("# "))
-    assert shown[1] == transcript(found[title], common)
+    assert stands[1] == transcript(found[title], common)
 
 
 if __name__ == "__main__":
@@ -81,11 +87,6 @@ if __name__ == "__main__":
     parts = sections()
     head = next(text for name, text in parts.items() if name.startswith("# "))
     PAGE.write_text(
-        "".join(
-            CONSOLE.sub(lambda _, part=part: transcript(part, head), part)
-            if title.startswith("## ")
-            else part
-            for title, part in parts.items()
-        ),
+        "".join(shown(part, head) if title.startswith("## ") else part for title, part in parts.items()),
         "utf-8",
     )
