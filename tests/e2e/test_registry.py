@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ from typing import Any, NoReturn
 import docker
 import pytest
 
-from reconciler import derive, errors, kinds, media
+from reconciler import derive, errors, kinds, local, media
 from reconciler import layer as layers
 from reconciler.engine import Engine
 from reconciler.kinds import image
@@ -278,3 +281,50 @@ def test_within_one_registry_layers_are_mounted_not_sent(
     told: list[str] = []
     made(dataclasses.replace(alone, tell=told.append), resource)
     assert told == [f"pushing to {alone.registry()}/{repository}"]
+
+
+MANIFESTS = """\
+kind: Settings
+name: registry-{name}
+region: us-east-1
+cluster: e2e
+bucket: registry-{name}
+---
+kind: Repository
+name: registry/{name}
+imageTagMutability: IMMUTABLE
+---
+kind: Image
+name: analytics
+from: {base}
+repository: registry/{name}
+"""
+
+
+def test_the_command_line_plans_and_applies_with_no_engine(
+    cloud: local.Cloud, bases: dict[str, str], tmp_path: Path
+) -> None:
+    name = uuid.uuid4().hex[:8]
+    (tmp_path / "image.yaml").write_text(MANIFESTS.format(name=name, base=bases["oci"]))
+    environment = {**os.environ, **local.env(cloud.port), "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+
+    def bunnies(*words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [Path(sys.executable).parent / "bunnies", *words],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    assert bunnies("bootstrap", ".", "--yes")[0] == 0
+    code, said = bunnies("plan", "--detailed-exitcode", "--json", ".")
+    assert code == 2, said
+    assert '"not there, base 3@sha256:' in said
+    assert "to travel" in said
+    code, said = bunnies("apply", "--yes", ".")
+    assert code == 0, said
+    code, said = bunnies("plan", "--detailed-exitcode", ".")
+    assert code == 0, said
