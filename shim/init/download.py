@@ -12,16 +12,17 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import Any
 
 from shim.init import s3
 from shim.init.errors import ShimError
 from shim.init.inputs import Target
 
 DIGEST_BYTES = 32
-#: Requests under way. Each small object costs one round trip to S3, so there must be many …
-_THREADS = 32
-#: … but what they hold in memory together must fit into the smallest task of Fargate.
-_BYTES_AT_ONCE = 128 * 1024 * 1024
+#: Streams of parts of large objects at once: about what S3 gives one client together. Each holds a few MiB.
+_STREAMS = 8
+#: Small objects at once: each costs a round trip, so there must be many.
+_REQUESTS = 32
 _BLOCK = 1024 * 1024
 
 
@@ -32,11 +33,10 @@ def download(store: s3.Store, found: Sequence[Target]) -> bytes:
     a full disk is not tried again.
     """
     files = {target.path: _File(target) for target in _files(found)}
-    budget = _Budget(_BYTES_AT_ONCE)
     stopped = threading.Event()
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(_REQUESTS) as many, ThreadPoolExecutor(_STREAMS) as few:
         work = [
-            pool.submit(_part, store, file, index, budget, stopped)
+            (many if file.parts == 1 else few).submit(_part, store, file, index, stopped)
             for file in files.values()
             for index in range(file.parts)
         ]
@@ -56,24 +56,6 @@ def _files(found: Iterable[Target]) -> Iterator[Target]:
             os.makedirs(folder, exist_ok=True)
         if not target.path.endswith("/"):
             yield target
-
-
-class _Budget:
-    """A number of bytes that threads share."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._changed = threading.Condition()
-
-    def take(self, size: int) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= size)
-            self._free -= size
-
-    def give(self, size: int) -> None:
-        with self._changed:
-            self._free += size
-            self._changed.notify_all()
 
 
 class _File:
@@ -96,16 +78,18 @@ class _File:
         """Where part `index` begins and ends."""
         return index * s3.PART_BYTES, min((index + 1) * s3.PART_BYTES, self.target.item.size)
 
-    def write(self, index: int, data: bytes) -> None:
-        """Takes part `index`; ShimError (disk, infrastructure) where it cannot be written."""
+    def fetch(self, store: s3.Store, index: int) -> None:
+        """Brings part `index`; ShimError (disk, infrastructure) where it cannot be written."""
         try:
-            self._write(index, data)
+            fd = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                store.fetch(self.target.item, *self.range(index), lambda at, data: self._take(fd, at, data))
+            finally:
+                os.close(fd)
         except OSError as error:
             kind = "disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "infrastructure"
             raise ShimError(kind, f"cannot write {self.target.path}: {error.strerror}.") from error
-        if self.parts == 1:
-            self._digest.update(data)
-        else:
+        if self.parts > 1:
             self._arrive(index)
 
     def finish(self) -> bytes:
@@ -118,16 +102,13 @@ class _File:
         os.rename(self._partial, self.target.path)
         return self._digest.digest()
 
-    def _write(self, index: int, data: bytes) -> None:
-        start = self.range(index)[0]
-        fd = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            rest = memoryview(data)
-            while rest:
-                written = os.pwrite(fd, rest, start)
-                rest, start = rest[written:], start + written
-        finally:
-            os.close(fd)
+    def _take(self, fd: int, at: int, data: Any) -> None:
+        rest = memoryview(data)
+        if self.parts == 1:
+            self._digest.update(rest)
+        while rest:
+            written = os.pwrite(fd, rest, at)
+            rest, at = rest[written:], at + written
 
     def _arrive(self, index: int) -> None:
         """Digests what is there in order, unless another thread is at it: that one will see this part too."""
@@ -150,14 +131,9 @@ class _File:
                 self._digested += 1
 
 
-def _part(store: s3.Store, file: _File, index: int, budget: _Budget, stopped: threading.Event) -> None:
-    start, end = file.range(index)
-    budget.take(end - start)
-    try:
-        if not stopped.is_set():
-            file.write(index, store.part(file.target.item, start, end))
-    finally:
-        budget.give(end - start)
+def _part(store: s3.Store, file: _File, index: int, stopped: threading.Event) -> None:
+    if not stopped.is_set():
+        file.fetch(store, index)
 
 
 def _first_error(work: list[Future[None]], stopped: threading.Event) -> None:

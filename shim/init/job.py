@@ -23,6 +23,8 @@ def run(url: str, entrypoint: list[str]) -> int:
     """The user's exit code, or one of errors.EXIT_CODES."""
     supervisor = supervise.Supervisor()
     environ = dict(os.environ)
+    # For our own children: the image's openssl.cnf may name providers that the layer's libcrypto does not have.
+    os.environ["OPENSSL_CONF"] = "/dev/null"
 
     def prepare(tell: Callable[[Any], None]) -> None:
         from shim.init import stage

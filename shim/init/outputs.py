@@ -21,7 +21,7 @@ from shim.init.errors import ShimError
 from shim.init.spec import Output
 
 _FILES = 4
-#: Parts of 16 MiB in memory at once, over all files: 128 MiB fit into the smallest task of Fargate.
+#: Parts of 8 MiB in memory at once, over all files: they fit into the smallest task of Fargate.
 _STREAMS = 8
 _BLOCK = 1024 * 1024
 

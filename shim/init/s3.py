@@ -7,10 +7,11 @@ Must not: know of jobs, or take a refusal (403) for an absence.
 from __future__ import annotations
 
 import os
+import pathlib
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,7 +23,10 @@ from shim.init import credentials, machine, signed
 from shim.init.errors import ShimError
 from shim.init.spec import Object
 
+#: What one stream fetches of a large object, and what one request uploads.
 PART_BYTES = 16 * 1024 * 1024
+_UPLOAD_BYTES = 8 * 1024 * 1024
+_PIECE = 1024 * 1024
 _PARTS = 9_000  # S3 takes 10,000 at most
 _LARGEST_PUT = 5 * 1024**3
 _CREATE_ATTEMPTS = 6
@@ -84,19 +88,27 @@ class Store:
             "infrastructure", f"{url} could not be written: the bucket kept answering with a conflict."
         )
 
-    def part(self, item: Object, start: int, end: int) -> Any:
-        """Bytes `start` to `end` of the object (a buffer); ShimError (input) where it is not what was planned.
+    def fetch(self, item: Object, start: int, end: int, take: Callable[[int, Any], None]) -> None:
+        """Hands bytes `start` to `end` of the object to `take(offset, bytes)`, in order, as they come.
 
-        A part that breaks off is asked for again, itself alone.
+        A stream that breaks off goes on where it broke. ShimError (input) where the object is not what was planned.
         """
-        for attempt in range(_READ_ATTEMPTS):
+        offset, attempt = start, 0
+        chunks = self._chunks(item, offset, end)
+        while True:
             try:
-                return self._part(item, start, end)
+                data = next(chunks, None)
             except ShimError as error:
-                if error.kind != "infrastructure" or attempt == _READ_ATTEMPTS - 1:
+                attempt += 1
+                if error.kind != "infrastructure" or attempt == _READ_ATTEMPTS:
                     raise
                 _jitter(attempt)
-        raise AssertionError
+                chunks = self._chunks(item, offset, end)
+                continue
+            if data is None:
+                return
+            take(offset, data)
+            offset, attempt = offset + len(data), 0
 
     def upload(self, file: Local, url: str, streams: int = 4) -> str:
         """Uploads a file, in parts where it is large, `streams` at a time in memory; its ETag without quotes."""
@@ -104,34 +116,32 @@ class Store:
         try:
             if not signed.plain(key):
                 return self._put_odd(file, url)
-            with open(file.path, "rb") as opened:
-                answer = obstore.put(
-                    self._bucket(bucket),
-                    key,
-                    opened,
-                    chunk_size=max(PART_BYTES, -(-file.size // _PARTS)),
-                    max_concurrency=streams,
-                    attributes=dict(file.attributes),
-                )
+            answer = obstore.put(
+                self._bucket(bucket),
+                key,
+                pathlib.Path(file.path),
+                chunk_size=max(_UPLOAD_BYTES, -(-file.size // _PARTS)),
+                max_concurrency=streams,
+                attributes=dict(file.attributes),
+            )
         except OSError as error:
             raise ShimError("output", f"{file.path} cannot be uploaded to {url}: {error}") from error
         except Exception as error:
             raise _failure("write", url, error) from error
         return (answer["e_tag"] or "").strip('"')
 
-    def _part(self, item: Object, start: int, end: int) -> Any:
-        bucket, key = split(item.url)
-        options: dict[str, Any] = {"if_match": f'"{item.etag}"'} if item.etag else {}
-        if end > start:
-            options["range"] = (start, end)
+    def _chunks(self, item: Object, start: int, end: int) -> Iterator[Any]:
+        """The bytes in pieces, pinned to the ETag that was planned."""
         try:
-            if signed.plain(key):
-                answer = self._get(bucket, key, options)
-                size, data = answer.meta["size"], answer.bytes()
-            else:
-                size, data = self._elsewhere(
-                    bucket, lambda: signed.get(self._place(bucket, key), item.etag, start, end)
+            size, pieces = self._answer(item, start, end)
+            if size != item.size:
+                raise ShimError(
+                    "input",
+                    f"{item.url} has {size} bytes, not the {item.size} that were planned. Plan again.",
                 )
+            for piece in pieces:
+                start += len(piece)
+                yield piece
         except (exceptions.NotFoundError, FileNotFoundError) as error:
             raise ShimError("input", f"{item.url} is not there.") from error
         except exceptions.PreconditionError as error:
@@ -140,11 +150,23 @@ class Store:
             raise ShimError("input", f"{item.url} may not be read by this task's role.") from error
         except Exception as error:
             raise _failure("read", item.url, error) from error
-        if size != item.size or len(data) != end - start:
-            raise ShimError(
-                "input", f"{item.url} has {size} bytes, not the {item.size} that were planned. Plan again."
+        if start != end:
+            raise ShimError("infrastructure", f"could not read {item.url}: it broke off at byte {start}.")
+
+    def _answer(self, item: Object, start: int, end: int) -> tuple[int, Iterable[Any]]:
+        bucket, key = split(item.url)
+        if not signed.plain(key):
+            size, data = self._elsewhere(
+                bucket, lambda: signed.get(self._place(bucket, key), item.etag, start, end)
             )
-        return data
+            return size, [data]
+        options: dict[str, Any] = {"if_match": f'"{item.etag}"'} if item.etag else {}
+        if end > start:
+            options["range"] = (start, end)
+        answer = self._get(bucket, key, options)
+        # In small pieces: buffers of a whole part cost more time in page faults than the network does.
+        pieces = [answer.bytes()] if end - start <= _PIECE else answer.stream(min_chunk_size=_PIECE)
+        return answer.meta["size"], pieces
 
     def _put_odd(self, file: Local, url: str) -> str:
         if file.size > _LARGEST_PUT or not file.sha256:

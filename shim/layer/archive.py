@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def pack(root: Path, target: Path, modes: Mapping[str, int]) -> Packed:
 
     `modes` names the exceptions by path relative to `root`. Written under another name, then moved to `target`.
     """
-    partial = target.with_name(f".{target.name}.partial")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")  # two builds at once do not meet
     with partial.open("wb") as file:
         blob = _Tee(file)
         # mtime=0 and no file name in the header; level 9 of the same zlib gives the same bytes.

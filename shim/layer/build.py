@@ -114,7 +114,7 @@ def _describe(
         "recipe": recipe.digest(platform, versions),
         "packages": dict(sorted(versions.items())),
     }
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     partial.replace(path)
 

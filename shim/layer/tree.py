@@ -41,6 +41,15 @@ assert supervisor.wait(supervisor.spawn(["/bin/true"], {})).exit_code == 0
 assert hashlib.sha256.__module__ == "_hashlib", hashlib.sha256
 """
 
+#: Where libc and its loader look in the image, and where they shall look instead: paths of the same length. The image's
+#: name services, preloaded libraries and cache are for its own libc. Only the first is there, with _NSS in it.
+_OWN_PLACES = {
+    b"/etc/nsswitch.conf\0": b"/bunnies/etc/nsswc\0",
+    b"/etc/ld.so.preload\0": b"/bunnies/etc/ldpre\0",
+    b"/etc/ld.so.cache\0": b"/bunnies/ldcache\0",
+}
+_NSS = "passwd: files\ngroup: files\nhosts: files dns\n"
+
 _START = """#!{prefix}/bin/python3 -ISBXutf8
 import sys
 from shim.init import main
@@ -140,10 +149,28 @@ def _copyrights(parts: Parts, target: Path) -> None:
 def _patch(platform: recipe.Platform, bunnies: Path) -> None:
     rpath, loader = f"{recipe.PREFIX}/lib", f"{recipe.PREFIX}/lib/{platform.loader}"
     for path in sorted(bunnies.rglob("*")):
-        # libc and the loader find each other by name and must stay as they are.
+        # libc and the loader find each other by name; patchelf must leave them as they are.
         if elf.is_elf(path) and path.name not in {platform.loader, "libc.so.6"}:
             program = path.parent.name == "bin"
             elf.point(path, rpath, platform.page_size, interpreter=loader if program else None)
+    _look_elsewhere([bunnies / "lib" / name for name in (platform.loader, "libc.so.6")])
+    (bunnies / "etc/nsswc").write_text(_NSS, encoding="ascii")
+
+
+def _look_elsewhere(paths: list[Path]) -> None:
+    missing = set(_OWN_PLACES)
+    for path in paths:
+        data = path.read_bytes()
+        for theirs, ours in _OWN_PLACES.items():
+            if theirs in data:
+                missing.discard(theirs)
+                data = data.replace(theirs, ours)
+        path.write_bytes(data)
+    if missing:
+        names = ", ".join(theirs.rstrip(b"\0").decode() for theirs in sorted(missing))
+        raise recipe.RecipeError(
+            f"this libc does not name {names}: look again at _OWN_PLACES in shim/layer/tree.py."
+        )
 
 
 def _python(platform: recipe.Platform, parts: Parts) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import http.server
 import json
@@ -14,6 +15,7 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 
+MOVED = b"<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>"
 CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>again</Message></Error>"
 
 
@@ -21,7 +23,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
     """Passes requests on to the local cloud, but for those that a rule of `server.faults` names.
 
     A rule is [method, end of the path, what happens, how often]: a status answers instead, `lose` passes on and drops
-    the answer, `hang` never answers.
+    the answer, `break` passes on half of it, `hang` never answers, a region is where the bucket says it is.
     """
 
     protocol_version = "HTTP/1.1"
@@ -32,6 +34,13 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         if isinstance(fault, int):
             self._answer(fault, {}, CONFLICT)
             return
+        if (
+            isinstance(fault, str)
+            and "-" in fault
+            and f"/{fault}/s3/" not in self.headers.get("Authorization", "")
+        ):
+            self._answer(301, {"x-amz-bucket-region": fault}, b"" if self.command == "HEAD" else MOVED)
+            return
         if fault == "hang":
             self.server.released.wait(60)  # type: ignore[attr-defined]
             self.close_connection = True
@@ -41,6 +50,9 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         answer = connection.getresponse()
         data = answer.read()
         if fault == "lose":
+            self.close_connection = True
+        elif fault == "break":
+            self._answer(answer.status, dict(answer.getheaders()), data, len(data) // 2)
             self.close_connection = True
         else:
             self._answer(answer.status, dict(answer.getheaders()), data)
@@ -53,7 +65,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
                 return rule[2]
         return None
 
-    def _answer(self, status: int, headers: dict[str, str], data: bytes) -> None:
+    def _answer(self, status: int, headers: dict[str, str], data: bytes, only: int | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
@@ -61,7 +73,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         length = headers.get("content-length", headers.get("Content-Length", "0"))
         self.send_header("Content-Length", length if self.command == "HEAD" else str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        self.wfile.write(data[:only])
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any  # noqa: N815 - http.server's names
 
@@ -165,6 +177,81 @@ def test_a_stop_while_outputs_go_closes_the_attempt_without_them(
     result = result_of(bucket)
     assert (result["status"], result["exit_code"]) == ("interrupted", 0)
     assert "outputs" not in result
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "there"),
+    [
+        ("GET", "jobspec.json", set()),
+        ("PUT", "started.json", set()),
+        ("GET", "in/a", {"attempt/started.json"}),
+        ("PUT", "outputs/o1", {"attempt/started.json", "outputs/o0"}),
+        ("POST", "outputs/o1", {"attempt/started.json", "outputs/o0"}),
+        ("PUT", "result.json", {"attempt/started.json", "outputs/o0", "outputs/o1"}),
+    ],
+    ids=[
+        "before the fence",
+        "at the fence",
+        "downloading",
+        "uploading",
+        "uploading parts",
+        "before the result",
+    ],
+)
+def test_killed_at_any_phase_nothing_torn_is_left(
+    faulty: Any, bucket: Any, proxy: Server, method: str, name: str, there: set[str]
+) -> None:
+    big = 20 << 20 if method == "POST" else 1
+    source = {**bucket.put("in/a", b"x"), "path": "a"}
+    script = f"#!/bin/busybox sh\necho x > {{output.o0}}; head -c {big} /dev/zero > {{output.o1}}\n"
+    spec = {
+        "script": script,
+        "inputs": {"a": {"kind": "file", "path": "a", "objects": [source]}},
+        "outputs": {name: {"kind": "file", "path": name} for name in ("o0", "o1")},
+    }
+    container = faulty(spec, [method, name, "hang", 99])
+    wait_for(lambda: proxy.faults[0][3] < 99)
+    wait_for(lambda: there <= set(bucket.list()))
+    container.kill(signal="SIGKILL")
+    left = set(bucket.list()) - {"in/a", "attempt/jobspec.json"}
+    assert {key for key in left if not key.endswith(".log")} == there
+    if "outputs/o1" in left:
+        assert len(bucket.get("outputs/o1")) == big
+
+
+def test_a_stop_after_a_failure_is_still_a_failure(faulty: Any, bucket: Any, proxy: Server) -> None:
+    spec = {
+        "command": ["sh", "-c", "echo x > /output/o.txt; exit 3"],
+        "outputs": {"o": {"kind": "file", "path": "o.txt"}},
+        "stop_timeout": 3,
+    }
+    container = faulty(spec, ["PUT", "o.txt", "hang", 99])
+    wait_for(lambda: proxy.faults[0][3] < 99)
+    container.stop(timeout=20)
+    assert status(container) == 3
+    assert (result_of(bucket)["status"], result_of(bucket)["error"]["class"]) == ("failed", "user")
+
+
+def test_a_bucket_in_another_region_is_found(faulty: Any, bucket: Any, proxy: Server) -> None:
+    source = {**bucket.put("in/far", b"far"), "path": "far"}
+    spec = {
+        "command": ["cat", "{input}"],
+        "inputs": {"a": {"kind": "file", "path": "far", "objects": [source]}},
+    }
+    container = faulty(spec, ["GET", "in/far", "eu-west-1", 99], ["HEAD", "/shim-bucket", "eu-west-1", 99])
+    assert status(container) == 0
+    assert bucket.get("attempt/stdout.log") == b"far"
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_broke(faulty: Any, bucket: Any, proxy: Server) -> None:
+    data = bytes(range(256)) * 4096 * 5
+    source = {**bucket.put("in/long", data), "path": "long"}
+    spec = {
+        "command": ["sha256sum", "{input}"],
+        "inputs": {"a": {"kind": "file", "path": "long", "objects": [source]}},
+    }
+    assert status(faulty(spec, ["GET", "in/long", "break", 2])) == 0
+    assert bucket.get("attempt/stdout.log").split()[0].decode() == hashlib.sha256(data).hexdigest()
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -199,6 +199,33 @@ def test_a_large_file_comes_and_goes_in_parts(job: Start, bucket: Any) -> None:
     assert entry["etag"].endswith("-3")
 
 
+def test_keys_of_any_shape_come_and_go(job: Start, bucket: Any) -> None:
+    keys = [
+        "in/a//b",
+        "in/.hidden",
+        "in/sp ace+%20~'\"\\#?&=",
+        "in/é/日本",
+        "in/line\nbreak",
+        "in/[x]{y}*<z>|^`",
+    ]
+    objects = [{**bucket.put(key, key.encode()), "path": f"all/{number}"} for number, key in enumerate(keys)]
+    script = "for f in /input/all/*; do cat $f > /output/t/\"$(basename $f) [*] +%20#?&='~\"; done; echo x > '/output/t/line\nbreak'"
+    body = {
+        "command": ["sh", "-c", script],
+        "inputs": {"all": {"kind": "list", "path": "all", "objects": objects}},
+        "outputs": {"t": {"kind": "folder", "path": "t"}},
+    }
+    assert finished(job(body)) == 0
+    entries = result_of(bucket)["outputs"]["t"]
+    assert [entry["path"] for entry in entries] == [
+        *(f"{number} [*] +%20#?&='~" for number in range(len(keys))),
+        "line\nbreak",
+    ]
+    for number, key in enumerate(keys):
+        assert bucket.get(f"outputs/t/{number} [*] +%20#?&='~") == key.encode()
+    assert bucket.get("outputs/t/line\nbreak") == b"x\n"
+
+
 @pytest.mark.parametrize("kind", ["changed", "gone", "larger"])
 def test_an_input_that_is_not_what_was_planned_fails_the_job(job: Start, bucket: Any, kind: str) -> None:
     source = {**bucket.put("in/a", b"hello"), "path": "a"}
