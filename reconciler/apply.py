@@ -11,10 +11,10 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from reconciler import kinds
+from reconciler import forecast, kinds
 from reconciler.attempts import Actor
 from reconciler.errors import BunniesError, StalePlanError
-from reconciler.model import NOTHING, Action, Change, Decision, Job, Outcome, Plan, Ref, Status
+from reconciler.model import NOTHING, Action, Change, Job, Outcome, Plan, Ref, Status
 from reconciler.plan import fill
 from reconciler.step import Attributes, Progress, step
 
@@ -66,17 +66,10 @@ def jobs(
         progress = yield from step(actor, wanted, before, attributes)
         if not wait or not progress.active:
             return progress
-        actor.world.tell(_counts(progress))
+        actor.world.tell(forecast.line(progress.decisions, progress.records, actor.ledger.clock.now()))
         moved = progress.records != before.records
         pause = shortest if moved else min(longest, pause * 1.5)
         actor.ledger.clock.sleep(pause)
-
-
-def _counts(progress: Progress) -> str:
-    done = sum(decision.decision is Decision.CACHED for decision in progress.decisions)
-    running = [d.address for d in progress.decisions if d.decision is Decision.RUNNING]
-    names = ", ".join(running[:3]) + (", …" if len(running) > 3 else "")
-    return f"{done} of {len(progress.decisions)} jobs done, {len(running)} running: {names}"
 
 
 def _one(

@@ -32,7 +32,7 @@ KEYLESS: Final = "_"
 _DOCUMENT = re.compile(r"(?P<number>\d+)/(?P<name>claim|task|started|result)\.json")
 _JOBSPEC = re.compile(r"(?P<job_id>[0-9a-f]{64})/attempts/(?P<number>\d+)/jobspec\.json")
 _MEANING = re.compile(r"(?P<name>[^/]+)/(?P<key>[^/]+)/(?P<seq>\d+)-(?P<job_id>[0-9a-f]{64})\.json")
-_FEW: Final = 500  # jobs up to which each is listed by itself
+_FEW: Final = 100  # jobs up to which each is listed by itself
 
 Records = Mapping[str, JobRecord]
 
@@ -177,10 +177,15 @@ class Ledger:
             found |= {address: known[address][-1].job_id for address in below}
         return found
 
-    def history(self, addresses: Iterable[str]) -> dict[str, tuple[str, Mapping[str, Any]]]:
-        """The newest job of each address that has one, and its identity's components ({} where they are gone)."""
-        wanted = set(addresses)
-        newest = {at: found[-1].job_id for at, found in self.meanings().items() if at in wanted}
+    def history(self, wanted: Mapping[str, str]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+        """Of each address that meant another job than `wanted` says: that job, and its identity's components ({} where
+        they are gone).
+        """
+        newest = {
+            at: found[-1].job_id
+            for at, found in self.meanings().items()
+            if at in wanted and found[-1].job_id != wanted[at]
+        }
         keys = [self.key("jobs", job_id, "identity.json") for job_id in newest.values()]
         identities = aws_.parallel(self.documents.read, keys)
         return {
@@ -198,10 +203,13 @@ class Ledger:
 
     # reading
 
-    def records(self, job_ids: Iterable[str], known: Records | None = None) -> dict[str, JobRecord]:
+    def records(
+        self, job_ids: Iterable[str], known: Records | None = None, *, lean: bool = False
+    ) -> dict[str, JobRecord]:
         """All that is written of each job: its claims and results, and task and fence where no shim wrote the result.
 
-        `known` are records read before: what was written once is not read again.
+        `known` are records read before: what was written once is not read again. With `lean` the claims of attempts
+        that succeeded are left out: nobody decides by them.
         """
         wanted = sorted(set(job_ids))
         known = known or {}
@@ -212,7 +220,7 @@ class Ledger:
             for number, found in sorted(names.get(job_id, {}).items())
         ]
         read: dict[str, list[Attempt]] = defaultdict(list)
-        attempts = aws_.parallel(lambda item: self._read_attempt(*item), work)
+        attempts = aws_.parallel(lambda item: self._read_attempt(*item, lean=lean), work)
         for (job_id, *_), attempt in zip(work, attempts, strict=True):
             read[job_id].append(attempt)
         return {job_id: JobRecord(job_id, tuple(read[job_id])) for job_id in wanted}
@@ -231,14 +239,19 @@ class Ledger:
                     found[job_id][int(match["number"])].add(match["name"])
         return found
 
-    def _read_attempt(self, job_id: str, number: int, names: set[str], known: Attempt) -> Attempt:
+    def _read_attempt(
+        self, job_id: str, number: int, names: set[str], known: Attempt, *, lean: bool
+    ) -> Attempt:
         def document(name: str) -> Mapping[str, Any] | None:
             kept: Mapping[str, Any] | None = getattr(known, name)
             if kept is not None or name not in names:
                 return kept
             return self.documents.read(self.attempt_key(job_id, number, f"{name}.json"))
 
-        attempt = replace(known, claim=document("claim"), result=document("result"))
+        attempt = replace(known, result=document("result"))
+        if lean and attempt.result is not None and attempt.result["status"] == "succeeded":
+            return attempt
+        attempt = replace(attempt, claim=document("claim"))
         if attempt.result is not None and attempt.result.get("written_by") == "shim":
             return attempt
         return replace(attempt, task=document("task"), started=document("started"))

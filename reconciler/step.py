@@ -97,7 +97,7 @@ def _look(
     moving = [
         job_id for job_id in addresses if not _done(before.records.get(job_id), before.gone.get(job_id, 0))
     ]
-    read = {**before.records, **actor.ledger.records(moving, before.records)}
+    read = {**before.records, **actor.ledger.records(moving, before.records, lean=True)}
     yield from _endings(addresses, before.records, read)
     records, recovered = recover.recover(actor, by_id, read)
     yield from _once(recovered, before, waiting)

@@ -64,8 +64,8 @@ def survey(world: kinds.World, ledger: Ledger, manifests: ManifestSet) -> Survey
         live |= found
     jobs = _jobs(world, manifests, desired)
     with ThreadPoolExecutor(1) as pool:
-        history = pool.submit(ledger.history, [job.address for job in jobs])
-        records = ledger.records([job.job_id for job in jobs])
+        history = pool.submit(ledger.history, {job.address: job.job_id for job in jobs})
+        records = ledger.records([job.job_id for job in jobs], lean=True)
         copies = publish.pending(world.aws, jobs, records)
         earlier = _earlier(jobs, history.result())
     _, gone = presence.decisions(

@@ -122,8 +122,9 @@ def test_history_gives_the_newest_job_and_what_it_was_made_of(ledger: Ledger) ->
     ledger.address(ADDRESS, JOB_ID)
     ledger.address(ADDRESS, OTHER)
     ledger.address("job/index", JOB_ID)
-    assert ledger.history([ADDRESS, "job/none"]) == {ADDRESS: (OTHER, {"command": ["new"]})}
-    assert ledger.history(["job/index"]) == {"job/index": (JOB_ID, {})}
+    assert ledger.history({ADDRESS: JOB_ID, "job/none": JOB_ID}) == {ADDRESS: (OTHER, {"command": ["new"]})}
+    assert ledger.history({ADDRESS: OTHER}) == {}
+    assert ledger.history({"job/index": OTHER}) == {"job/index": (JOB_ID, {})}
 
 
 def test_a_name_stands_for_its_elements_and_not_for_a_longer_name(ledger: Ledger) -> None:
