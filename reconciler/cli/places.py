@@ -128,11 +128,11 @@ def build(platform: str, force: bool, update: bool) -> int:
 @click.command()
 @click.argument("kind", required=False, metavar="[KIND]")
 def schema(kind: str | None) -> int:
-    """Print the JSON Schema of manifests, or of one kind; jobspec and result are two more."""
+    """Print the JSON Schema of manifests, or of one kind; jobspec, result and plan are three more."""
     from reconciler import schema as schemas
 
     document = schemas.document("manifest")
-    if kind in ("jobspec", "result"):
+    if kind in ("jobspec", "result", "plan"):
         document = schemas.document(kind)
     elif kind is not None:
         names = {name.lower(): name for name in document["$defs"] if name[0].isupper()}

@@ -1,4 +1,4 @@
-"""`python -m reconciler.schema`: writes schemas/manifest.schema.json anew from botocore's service models."""
+"""`python -m reconciler.schema`: writes schemas/manifest.schema.json anew from botocore's service models, and its page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 from reconciler import schema
 from reconciler.aws import Aws
-from reconciler.schema import source
+from reconciler.schema import reference, source
 
 
 def text() -> str:
@@ -21,4 +21,5 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    (schema.folder() / "manifest.schema.json").write_text(text())
+    (schema.folder() / "manifest.schema.json").write_text(text(), "utf-8")
+    (schema.folder().parent / "docs" / "reference.md").write_text(reference.page(json.loads(text())), "utf-8")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -8,7 +9,7 @@ from jsonschema import Draft202012Validator
 from reconciler import schema
 from reconciler.load.draft import KINDS
 from reconciler.schema import __main__ as generate
-from reconciler.schema import source
+from reconciler.schema import reference, source
 
 
 def test_the_checked_in_schema_is_what_botocore_says_today() -> None:
@@ -16,7 +17,16 @@ def test_the_checked_in_schema_is_what_botocore_says_today() -> None:
     assert stored == generate.text(), "run: python -m reconciler.schema"
 
 
-@pytest.mark.parametrize("name", ["manifest", "jobspec", "result"])
+def test_the_reference_page_is_made_of_the_schema_and_its_links_lead_somewhere() -> None:
+    stored = (schema.folder().parent / "docs" / "reference.md").read_text("utf-8")
+    assert stored == reference.page(schema.document("manifest")), "run: python -m reconciler.schema"
+    headings = {line[3:].lower().replace(".", "") for line in stored.splitlines() if line.startswith("## ")}
+    assert set(re.findall(r"\]\(#([^)]+)\)", stored)) <= headings
+    fields = schema.document("manifest")["$defs"]["Job"]["properties"].keys() - {"kind"}
+    assert not [field for field in fields if f"`{field}`" not in stored]
+
+
+@pytest.mark.parametrize("name", ["manifest", "jobspec", "result", "plan"])
 def test_every_schema_is_a_valid_schema(name: str) -> None:
     Draft202012Validator.check_schema(schema.document(name))
 
