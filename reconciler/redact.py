@@ -55,7 +55,10 @@ _SHAPES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         rf"\g<keep>{HIDDEN}",
     ),
     (
-        re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://[^/\s:@\"']*:)[^/\s@\"']+(?=@)", re.IGNORECASE),
+        re.compile(
+            r"(?P<keep>(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}://[^/\s:@\"']{0,100}:)[^/\s@\"']{1,500}(?=@)",
+            re.IGNORECASE,
+        ),
         rf"\g<keep>{HIDDEN}",
     ),
     # access key ids: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from reconciler import kinds
+from reconciler import kinds, redact
 from reconciler.canonical import fargate, mistakes
 from reconciler.errors import ManifestError, Problem
 from reconciler.kinds import bases, job, taskdefinition
@@ -37,6 +37,24 @@ def validate(manifests: ManifestSet) -> None:
             problems += error.problems
     if problems:
         raise ManifestError(problems)
+
+
+def in_clear(manifests: ManifestSet) -> Iterator[Problem]:
+    """Values that look secret and stand in an environment: no mistake, but anyone who may read the task can read them."""
+    listed = manifests.settings.redact
+    told = set()
+    for manifest in manifests.manifests:
+        containers = manifest.body.get("containerDefinitions") or ()
+        entries = [entry for one in containers for entry in one.get("environment") or ()]
+        names = [str(entry.get("name")) for entry in entries if isinstance(entry, Mapping)]
+        if manifest.kind == "Job":
+            names += list(manifest.body.get("environment") or ())
+        for name in names:
+            if redact.looks_secret(name, listed) and (manifest.kind, manifest.name, name) not in told:
+                told.add((manifest.kind, manifest.name, name))
+                where = "ECS and in your bucket" if manifest.kind == "Job" else "ECS"
+                what = f"{name} looks secret and stands in clear in {where}. Put it into the task definition's secrets."
+                yield Problem(manifest.source, f"{manifest.kind.lower()}/{manifest.name}", what)
 
 
 def _overrides(

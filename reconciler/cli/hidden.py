@@ -23,7 +23,9 @@ _LEAST: Final = 16
 
 _MAPS: Final = frozenset({"environment", "options", "dockerLabels", "tags", "args", "vars"})
 _VALUE: Final = r"""(?P<value>"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s,{}\[\]#&*!|>"'][^,{}\[\]#\n]*)"""
-_PAIR: Final = re.compile(rf"""["']?(?P<name>[A-Za-z_][\w.-]*)["']?\s*[:=][ \t]*{_VALUE}""")
+_PAIR: Final = re.compile(
+    rf"""(?<![\w.-])["']?(?P<name>[A-Za-z_][\w.-]{{0,100}})["']?\s*[:=][ \t]*{_VALUE}"""
+)
 _ENTRY: Final = re.compile(
     rf"""["']?name["']?\s*:\s*["']?(?P<name>[\w.-]+)["']?\s*,?\s*["']?value["']?\s*:[ \t]*{_VALUE}"""
 )
@@ -47,12 +49,10 @@ def know_environment(environment: Mapping[str, str]) -> None:
     know(value for name, value in environment.items() if len(value) >= _LEAST and looks_secret(name))
 
 
-def know_texts(paths: Iterable[Path], variables: Mapping[str, str]) -> None:
+def know_texts(files: Iterable[Path], variables: Mapping[str, str]) -> None:
     """What files of YAML seem to hold, before they are known to be valid: messages about them quote them."""
     know(value for name, value in variables.items() if looks_secret(name))
-    for path in paths:
-        files = sorted(path.rglob("*.y*ml")) if path.is_dir() else [path]
-        know(value for file in files for value in _likely(file))
+    know(value for file in files for value in _likely(file))
 
 
 def know_manifests(manifests: ManifestSet) -> None:

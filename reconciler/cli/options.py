@@ -46,9 +46,11 @@ class Common:
         """The manifests; ManifestError names every mistake in them."""
         from reconciler import load
         from reconciler.cli import hidden
+        from reconciler.load import files
 
         paths = load.default_paths(self.paths)
-        hidden.know_texts([*paths, *self.vars_files], self.variables)
+        found = files.find(paths, lambda *_: None)  # load says what is wrong with them
+        hidden.know_texts([*found, *self.vars_files], self.variables)
         manifests = load.load(paths, self.vars_files, self.variables)
         hidden.know_manifests(manifests)
         return manifests

@@ -72,6 +72,8 @@ def validate(common: Common) -> int:
 
     manifests = common.load()
     stage.validate(manifests)
+    for problem in stage.in_clear(manifests):
+        click.echo(f"note: {problem}", err=True)
     count = len(manifests.manifests)
     click.echo(
         f"valid: {count} manifest{'s' if count != 1 else ''} of owner {manifests.settings.name}", err=True

@@ -105,3 +105,18 @@ def test_exit_code_of_an_apply(
     told: list[Outcome], failed: tuple[JobDecision, ...], wait: bool, code: int
 ) -> None:
     assert reconcile.exit_code(told, failed, wait=wait) == code
+
+
+def test_secrets_in_clear_are_noted_without_their_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = "kind: TaskDefinition\nname: t\ncontainerDefinitions:\n"
+    task += "  - {name: m, image: 'b:1', memory: 8, environment: [{name: DB_PASSWORD, value: hunter22}]}\n"
+    (tmp_path / "a.yaml").write_text(f"{SETTINGS}---\n{task}")
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["validate"]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "note: a.yaml:7:1: taskdefinition/t: DB_PASSWORD looks secret and stands in clear in ECS."
+    )
+    assert "hunter22" not in told
