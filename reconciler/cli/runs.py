@@ -33,12 +33,17 @@ _addresses = click.argument("addresses", nargs=-1, required=True, metavar="ADDRE
 @click.command()
 @common()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def status(common: Common, as_json: bool) -> int:
+@click.option(
+    "--failed", "only_failed", is_flag=True, help="Only what failed, with the last line of its log."
+)
+def status(common: Common, as_json: bool, only_failed: bool) -> int:
     """Every job of the manifests: state, attempt, exit code, duration, why. Exit 7 if one failed."""
     from reconciler import views
     from reconciler.render import text
 
     terminal, actor, addresses = _open(common)
+    if only_failed:
+        return _failed(terminal, actor, addresses, as_json=as_json)
     rows = views.status(actor.ledger, addresses)
     if as_json:
         terminal.raw(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False) + "\n")
@@ -137,6 +142,35 @@ def retry(common: Common, addresses: tuple[str, ...]) -> int:
 
     terminal, actor, _ = _open(common, readonly=False)
     return _tell(terminal, control.retry(actor, addresses))
+
+
+def _failed(terminal: Terminal, actor: Actor, addresses: list[str], *, as_json: bool) -> int:
+    from reconciler import failures
+    from reconciler.render import text
+
+    found = failures.failures(actor.ledger, addresses)
+    if as_json:
+        terminal.raw(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False) + "\n")
+    elif found:
+        header = ("JOB", "ENDED", "CLASS", "EXIT", "ATTEMPT", "LAST LINE")
+        cells = [
+            (
+                one.address,
+                one.status,
+                one.kind,
+                "" if one.exit_code is None else one.exit_code,
+                one.attempt,
+                one.said,
+            )
+            for one in found
+        ]
+        terminal.out(text.table(header, cells))
+        arrays = sorted({"/".join(one.address.split("/")[:2]) for one in found})
+        words = (
+            f"{len(found)} failed. Once more: bunnies retry {' '.join(arrays)} (what succeeded is left alone)"
+        )
+        terminal.talk([(words, "bold")])
+    return JOB_FAILED if found else 0
 
 
 def _open(common: Common, *, readonly: bool = True) -> tuple[Terminal, Actor, list[str]]:
