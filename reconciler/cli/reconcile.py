@@ -186,13 +186,18 @@ def apply(
     telling.begin(held.plan)
     for outcome in held.refused:
         telling.outcome(outcome)
-    with terminal.progress():
-        progress = _carry_out(actor, found, held, wait=wait, tell=telling.outcome)
+    reports = Reports(None, markdown, junit)
+    try:
+        with terminal.progress():
+            progress = _carry_out(actor, found, held, wait=wait, tell=telling.outcome)
+    except BunniesError as error:  # AWS cannot be reached any more, say: what was done stays told
+        reports.applied(made, telling.told, telling.end(made, (), error.exit_code))
+        raise
     inside = {decision.address for decision in made.jobs}
     failed = [decision for decision in progress.failed if decision.address in inside]
     code = exit_code(telling.told, failed, wait=wait)
     recap = telling.end(made, failed, code)
-    Reports(None, markdown, junit).applied(made, telling.told, recap)
+    reports.applied(made, telling.told, recap)
     return code
 
 
