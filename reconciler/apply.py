@@ -76,6 +76,7 @@ def _one(
     world: kinds.World, change: Change, known: Mapping[str, Mapping[str, Any]], lost: Mapping[str, str]
 ) -> Outcome:
     if change.action is Action.UNCHANGED:
+        _settle(world, change, known)
         attributes = change.before.attributes if change.before else NOTHING
         return Outcome(change.address, change.action, Status.UNCHANGED, attributes=attributes)
     if change.action is Action.CONFLICT:
@@ -90,6 +91,14 @@ def _one(
         stale = isinstance(error, StalePlanError)
         return Outcome(change.address, change.action, Status.FAILED, str(error), stale=stale)
     return Outcome(change.address, change.action, Status.CHANGED, change.why, attributes)
+
+
+def _settle(world: kinds.World, change: Change, known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Have the digest of what is unchanged put right: a convenience to later plans, so its failure is only told."""
+    try:
+        kinds.settle(world, _resolved(change, known))
+    except BunniesError as error:
+        world.tell(f"{change.address}: its digest could not be written: {error}")
 
 
 def _resolved(change: Change, known: Mapping[str, Mapping[str, Any]]) -> Change:

@@ -59,7 +59,7 @@ def survey(world: kinds.World, ledger: Ledger, manifests: ManifestSet) -> Survey
         facts = kind.facts(world, of_kind)
         wanted = [kind.desired(manifest, manifests.settings, facts) for manifest in of_kind]
         world.tell(f"reading {name}")
-        found = kind.live(world, wanted)
+        found = kind.live(world, [_as_it_is(one, live) for one in wanted])
         desired += kinds.explained(kind, world, wanted, found)
         live |= found
     jobs = _jobs(world, manifests, desired)

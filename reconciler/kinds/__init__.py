@@ -9,6 +9,8 @@ Every kind but job has these four functions:
                                         carry our owner tag and are not wanted; batched; reads only
     apply(world, change)                → attributes; makes one Change, Refs in change.after.spec resolved
 
+One whose digest is a tag has `settle(world, change)` too: it writes the digest of what is unchanged and lacks it.
+
 Job has its own (kinds/job.py): what it wants is a run, not a thing that stays.
 
 Must not: import `apply`, `launch` or `cli`; print.
@@ -21,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from reconciler import errors
+from reconciler import canonical, errors
 
 if TYPE_CHECKING:
     from reconciler.aws import Aws
@@ -84,6 +86,21 @@ def explained(
         return list(wanted)
     told = {one.address: one for one in explain(world, missing)}
     return [told.get(one.address, one) for one in wanted]
+
+
+def settle(world: World, change: Change) -> None:
+    """Have the digest written of what is ours, as it is wanted, and does not say so; nothing else is changed.
+
+    An apply that dies just before its last call leaves no digest, and canonical forms of another version have
+    others. A plan shows neither, since nothing that anybody wants differs.
+    """
+    before, after = change.before, change.after
+    if before is None or after is None or after.options.get("external"):
+        return
+    if before.owner != world.settings.name or before.digest == canonical.digest(after.spec):
+        return
+    if write := getattr(by_name(change.address.partition("/")[0]), "settle", None):
+        write(world, change)
 
 
 KINDS: Final = ("repository", "image", "taskdefinition")

@@ -115,10 +115,23 @@ def apply(world: World, change: Change, sleep: Callable[[float], None] = time.sl
             f"ECR took the change but kept {', '.join(field.path for field in differing)} otherwise. "
             "Run plan to see how it reads it, and write the manifest that way."
         )
+    _seal(world, found, wanted)
+    return found.attributes
+
+
+def settle(world: World, change: Change) -> None:
+    """Write the digest of a repository that is as wanted, read again just before; otherwise leave it alone."""
+    if change.after is None:
+        raise AssertionError(change)
+    found = _there(world, change.after)
+    if found.owner == world.settings.name and not diff.compare(found.spec, change.after.spec):
+        _seal(world, found, change.after)
+
+
+def _seal(world: World, found: Resource, wanted: Resource) -> None:
     digest = canonical.digest(wanted.spec)
     if found.digest != digest:
         _tag(world, found, {ownership.DIGEST: digest})
-    return found.attributes
 
 
 def _name(address: str) -> str:

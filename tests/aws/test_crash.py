@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from reconciler import canonical, kinds
 from reconciler.canonical import ecs
+from reconciler.errors import AwsError
 from reconciler.kinds import World, ownership
-from reconciler.model import Manifest, Resource
+from reconciler.model import Action, Manifest, Resource, Status
 from tests.aws import account
 from tests.aws.account import Account, Crash, applied, converged, manifest, planned
 
@@ -57,6 +59,8 @@ WAYS = {
     ),
 }
 
+BOTH = [manifest("Repository", "lab/a", **FULL), manifest("TaskDefinition", "task", **TASK)]
+
 
 def begin(aws: Account, world: World, before: Manifest | str | None) -> None:
     if isinstance(before, Manifest):
@@ -101,13 +105,88 @@ def test_a_crash_at_any_call(way: str) -> None:
                 assert converged(world, wanted), (when, number)
                 settled = live(world, wanted)
                 assert settled is not None
-                assert settled.digest in (None, digest(world, wanted)), (when, number)
+                assert settled.digest == canonical_digest(world, wanted), (when, number)
 
 
-def digest(world: World, of: Manifest) -> str:
+def canonical_digest(world: World, of: Manifest) -> str:
     return canonical.digest(kinds.by_name(of.kind.lower()).desired(of, world.settings, {}).spec)
 
 
 def test_a_digest_is_of_the_spec_and_not_of_the_tags() -> None:
     spec = ecs.canonical(TASK)
     assert canonical.digest(spec) == canonical.digest({**spec, "tags": {ownership.DIGEST: "x"}})
+
+
+@pytest.mark.parametrize("digest", [None, "v1:of-another-day", "v0:of-another-form"])
+@pytest.mark.parametrize("wanted", BOTH)
+def test_a_digest_that_is_not_there_is_written_by_an_apply_with_nothing_to_do(
+    wanted: Manifest, digest: str | None
+) -> None:
+    with account.account() as (aws, world):
+        assert converged(world, wanted)
+        tag(aws, wanted, digest)
+        (change,) = planned(world, wanted)
+        assert (change.action, tagged(world, wanted)) == (Action.UNCHANGED, digest)
+        (outcome,) = applied(world, [change])
+        assert outcome.status is Status.UNCHANGED
+        assert tagged(world, wanted) == canonical_digest(world, wanted)
+        aws.made.clear()
+        applied(world, planned(world, wanted))
+        assert "TagResource" not in aws.made
+
+
+@pytest.mark.parametrize("wanted", BOTH)
+def test_a_digest_that_may_not_be_written_fails_nothing(wanted: Manifest) -> None:
+    with account.account() as (aws, world):
+        assert converged(world, wanted)
+        tag(aws, wanted, None)
+        changes = planned(world, wanted)
+        aws.refused["TagResource"] = [AwsError("TagResource", "AccessDeniedException", "no", 403)]
+        said: list[str] = []
+        (outcome,) = applied(replace(world, tell=said.append), changes)
+        assert outcome.status is Status.UNCHANGED
+        assert "its digest could not be written" in said[-1]
+
+
+@pytest.mark.parametrize("wanted", BOTH)
+def test_what_moved_since_the_plan_gets_no_digest(wanted: Manifest) -> None:
+    with account.account() as (aws, world):
+        assert converged(world, wanted)
+        tag(aws, wanted, None)
+        changes = planned(world, wanted)
+        tag(aws, wanted, None, {"team": "others"})
+        applied(world, changes)
+        assert tagged(world, wanted) is None
+
+
+def test_an_external_repository_is_never_tagged() -> None:
+    with account.account() as (aws, world):
+        aws.call("ecr", "CreateRepository", repositoryName="lab/a")
+        assert converged(world, manifest("Repository", "lab/a", external=True))
+        assert tags(aws, "lab/a") == {}
+
+
+def tags(aws: Account, name: str) -> dict[str, str]:
+    (found,) = aws.call("ecr", "DescribeRepositories", repositoryNames=[name])["repositories"]
+    answer = aws.call("ecr", "ListTagsForResource", resourceArn=found["repositoryArn"])
+    return ownership.by_key(answer["tags"])
+
+
+def tagged(world: World, wanted: Manifest) -> str | None:
+    found = live(world, wanted)
+    assert found is not None
+    return found.digest
+
+
+def tag(aws: Account, of: Manifest, digest: str | None, more: dict[str, str] | None = None) -> None:
+    """Somebody's hand on the tags: the digest becomes `digest`, or goes."""
+    service, key, value = ("ecr", "Key", "Value") if of.kind == "Repository" else ("ecs", "key", "value")
+    if service == "ecr":
+        arn = aws.call("ecr", "DescribeRepositories")["repositories"][0]["repositoryArn"]
+    else:
+        (arn,) = aws.call("ecs", "ListTaskDefinitions")["taskDefinitionArns"]
+    if digest is None:
+        aws.call(service, "UntagResource", resourceArn=arn, tagKeys=[ownership.DIGEST])
+    given = (more or {}) | ({ownership.DIGEST: digest} if digest else {})
+    if given:
+        aws.call(service, "TagResource", resourceArn=arn, tags=ownership.listed(given, key, value))

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from reconciler import apply, clock, survey
 from reconciler.errors import AwsError, BunniesError
 from reconciler.kinds import World, taskdefinition
-from reconciler.model import UNKNOWN, Action, Ref
+from reconciler.ledger import Ledger
+from reconciler.model import UNKNOWN, Action, ManifestSet, Ref, Status
 from tests.aws import account
 from tests.aws.account import Account, applied, converged, manifest, planned
 
@@ -367,3 +369,20 @@ def test_a_family_that_was_pruned_and_is_wanted_again_is_made_again_under_fast(
     (change,) = planned(fast, wanted())
     assert change.action is Action.CREATE
     assert converged(fast, wanted())
+
+
+def test_a_family_that_points_to_others_is_not_described_either_when_its_digest_calls_it_unchanged(
+    here: tuple[Account, World],
+) -> None:
+    aws, world = here
+    image = container(image=Ref("repository/lab/analytics", "uri")) | {
+        "executionRoleArn": "arn:aws:iam::123456789012:role/e"
+    }
+    everything = ManifestSet(world.settings, (manifest("Repository", "lab/analytics"), wanted(**image)))
+    aws.call("s3", "CreateBucket", Bucket=world.settings.bucket)
+    ledger = Ledger(aws, world.settings.bucket, world.settings.prefix, clock.system(), lambda: "nonce")
+    first = survey.plan(survey.survey(world, ledger, everything))
+    assert {one.status for one in apply.resources(world, first)} == {Status.CHANGED}
+    aws.calls.clear()
+    assert not survey.plan(survey.survey(world, ledger, everything)).has_changes
+    assert aws.calls["ecs", "DescribeTaskDefinition"] == 0
