@@ -11,9 +11,10 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from reconciler import forecast, kinds
+from reconciler import decide, forecast, kinds, remembered
 from reconciler.attempts import Actor
 from reconciler.errors import BunniesError, StalePlanError
+from reconciler.ledger import Records
 from reconciler.model import NOTHING, Action, Change, Job, Outcome, Plan, Ref, Status
 from reconciler.plan import fill
 from reconciler.step import Attributes, Progress, step
@@ -45,26 +46,37 @@ def resources(
     return known
 
 
+def begin(held: Collection[str] = (), known: Records = NOTHING) -> Progress:
+    """Where an apply's jobs begin. `held` are addresses of those that may not start: outside of a limit, not approved;
+    `known` are records read before: of what had succeeded by then nothing is read again.
+    """
+    done = {job_id: record for job_id, record in known.items() if decide.success(record)}
+    return Progress(refused=frozenset(held), records=done)
+
+
+BEGINNING: Final = begin()
+
+
 def jobs(
     actor: Actor,
     wanted: Sequence[Job],
     attributes: Attributes,
     *,
     wait: bool,
-    held: Collection[str] = (),
+    progress: Progress = BEGINNING,
 ) -> Generator[Outcome, None, Progress]:
     """Start what is ready; with `wait` go on until every job is final.
 
     Without `wait` one turn is made; the next apply goes on. `wanted` are all jobs of the manifests, since each is
-    judged by its upstream; `held` are addresses of those that may not start: outside of a limit, not approved.
-    Raises AwsError where the ledger cannot be read.
+    judged by its upstream; `progress` is what `begin` gives. Raises AwsError where the ledger cannot be read.
     """
     shortest, longest = POLL
-    progress, pause = Progress(refused=frozenset(held)), shortest
+    pause = shortest
     while True:
         before = progress
         progress = yield from step(actor, wanted, before, attributes)
         if not wait or not progress.active:
+            remembered.write(actor.ledger, wanted, progress.records)
             return progress
         actor.world.tell(forecast.line(progress.decisions, progress.records, actor.ledger.clock.now()))
         moved = progress.records != before.records

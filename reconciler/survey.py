@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler import decide, kinds, limit, presence, publish, validate
+from reconciler import decide, kinds, limit, presence, publish, remembered, validate
 from reconciler import plan as planner
 from reconciler.kinds import job as job_kind
 from reconciler.ledger import Ledger
@@ -65,7 +65,7 @@ def survey(world: kinds.World, ledger: Ledger, manifests: ManifestSet) -> Survey
     jobs = _jobs(world, manifests, desired)
     with ThreadPoolExecutor(1) as pool:
         history = pool.submit(ledger.history, {job.address: job.job_id for job in jobs})
-        records = ledger.records([job.job_id for job in jobs], lean=True)
+        records = ledger.records([job.job_id for job in jobs], remembered.read(ledger, jobs), lean=True)
         copies = publish.pending(world.aws, jobs, records)
         earlier = _earlier(jobs, history.result())
     _, gone = presence.decisions(

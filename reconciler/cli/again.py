@@ -47,7 +47,7 @@ def go_on(
     from reconciler import apply as stage
     from reconciler import publish
 
-    running = stage.jobs(actor, last.jobs, last.attributes, wait=wait, held=last.held)
+    running = stage.jobs(actor, last.jobs, last.attributes, wait=wait, progress=stage.begin(last.held))
     progress = drained(running, tell)
     jobs = [job for job in last.jobs if job.address not in last.held]
     for outcome in publish.publish(actor.world.aws, publish.pending(actor.world.aws, jobs, progress.records)):

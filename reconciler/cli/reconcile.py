@@ -328,7 +328,10 @@ def _carry_out(
     if found.jobs:
         at = actor.ledger.clock.stamp()
         kept.keep(actor.ledger, kept.Kept(made, found.jobs, attributes, actor.by, at, tuple(sorted(barred))))
-    progress = _drain(stage.jobs(actor, found.jobs, attributes, wait=wait, held=barred), tell)
+    progress = _drain(
+        stage.jobs(actor, found.jobs, attributes, wait=wait, progress=stage.begin(barred, found.records)),
+        tell,
+    )
     jobs = [job for job in found.jobs if job.address in inside]
     for outcome in publish.publish(actor.world.aws, publish.pending(actor.world.aws, jobs, progress.records)):
         tell(outcome)
