@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,9 +16,10 @@ from reconciler.cli import again, hidden
 from reconciler.cli.durations import DURATION
 from reconciler.cli.options import Common, common
 from reconciler.cli.reports import Asked, Reports, as_planned, made_from
+from reconciler.cli.telling import Telling
 from reconciler.errors import BunniesError, StalePlanError
 from reconciler.limit import Scope
-from reconciler.model import Decision, JobDecision, Outcome, Plan, Status
+from reconciler.model import JobDecision, Outcome, Plan, Status
 
 if TYPE_CHECKING:
     from reconciler.approval import Approved, Held
@@ -171,7 +171,7 @@ def apply(
     if approved:
         common, asked = as_planned(common, approved.document)
     manifests = common.load()
-    telling = _Telling(terminal, as_json=as_json)
+    telling = Telling(terminal, as_json=as_json)
     with terminal.progress():
         actor = common.actor(manifests.settings, telling.progress)
         click.get_current_context().with_resource(again.locked(actor, "apply", lock_timeout))
@@ -201,7 +201,7 @@ def apply(
     return code
 
 
-def _go_on(actor: Actor, telling: _Telling, *, wait: bool) -> int:
+def _go_on(actor: Actor, telling: Telling, *, wait: bool) -> int:
     """`apply --continue`: the jobs of the last plan, and nothing else."""
     from reconciler import kept
 
@@ -249,68 +249,6 @@ def _confirm(terminal: Terminal, made: Plan, *, yes: bool) -> None:
                 "nobody is here to say yes. Look at `bunnies plan`, then run `bunnies apply --yes`."
             )
         click.confirm("Apply this?", abort=True, err=True)
-
-
-@dataclass(slots=True)
-class _Telling:
-    """Says what happens in an apply: as text, or as JSON, one event a line."""
-
-    terminal: Terminal
-    as_json: bool
-    told: list[Outcome] = field(default_factory=list)
-    planned: dict[str, tuple[str, str]] = field(default_factory=dict)
-    cached: int = 0
-    begun: bool = False
-
-    def begin(self, made: Plan) -> None:
-        """What is about to be done."""
-        from reconciler.render import data
-
-        # apply tells of each change before it makes it, in these words
-        self.planned = {f"{one.address}: {one.action}": (one.address, one.action) for one in made.changes}
-        self.cached = sum(decision.decision is Decision.CACHED for decision in made.jobs)
-        self.begun = True
-        self._event(data.version())
-        self._event(data.planned(made))
-
-    def progress(self, words: str) -> None:
-        """What is going on now."""
-        from reconciler.render import data
-
-        self.terminal.tell(words)
-        started = self.planned.get(words)
-        self._event(data.start(*started) if started else data.progress(words))
-
-    def outcome(self, outcome: Outcome) -> None:
-        """What became of something."""
-        from reconciler.render import data, text
-
-        self.told.append(outcome)
-        self._event(data.outcome(outcome, hidden.redactor()))
-        if not self.as_json and outcome.status is not Status.UNCHANGED:
-            self.terminal.out([text.outcome(outcome)])
-
-    def end(self, made: Plan, failed: Sequence[JobDecision], code: int) -> str:
-        """The jobs that need a person, then the recap, which is also returned."""
-        from reconciler.render import data, text
-
-        for decision in failed:
-            self.terminal.talk(text.failure(decision))
-        stale = sum(outcome.stale for outcome in self.told)
-        if stale:
-            words = (
-                f"{stale} refused: no longer what was planned. Run plan again, and have the new one approved."
-            )
-            self.terminal.talk([(words, "bad")])
-        counts = text.counts(self.told, self.cached)
-        self._event(data.summary(counts, code))
-        recap = text.recap(counts)
-        self.terminal.talk(recap)
-        return "".join(words for words, _ in recap)
-
-    def _event(self, event: dict[str, Any]) -> None:
-        if self.as_json and self.begun:
-            self.terminal.raw(json.dumps(hidden.redactor().data(event), ensure_ascii=False) + "\n")
 
 
 def _carry_out(
