@@ -117,11 +117,12 @@ def shim() -> None:
 @click.option("--platform", default="linux/amd64", show_default=True, metavar="P")
 @click.option("--force", is_flag=True, help="Build it even if it is up to date.")
 @click.option("--update", is_flag=True, help="Take the Debian packages of today.")
-def build(platform: str, force: bool, update: bool) -> int:
+@click.option("--wheel", metavar="FILE", help="A wheel of obstore, where pip finds none for the platform.")
+def build(platform: str, force: bool, update: bool, wheel: str | None) -> int:
     """Build the layer from this Debian machine's package sources; prints its two files."""
     # A process of its own: reconciler and shim never import each other.
     words = [sys.executable, "-m", "shim.layer", "--platform", platform]
-    words += ["--force"] * force + ["--update"] * update
+    words += ["--force"] * force + ["--update"] * update + (["--wheel", wheel] if wheel else [])
     return 0 if subprocess.run(words, check=False).returncode == 0 else 1
 
 

@@ -1,4 +1,4 @@
-"""`python -m shim.layer [--platform linux/amd64] [--out DIR] [--force] [--update]`: builds the layer, prints its two paths."""
+"""`python -m shim.layer [--platform linux/amd64] [--out DIR] [--force] [--update] [--wheel FILE]`: builds the layer, prints its two paths."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "layers")
     parser.add_argument("--force", action="store_true", help="build even if the layer is up to date")
     parser.add_argument("--update", action="store_true", help="take the Debian packages of today")
+    parser.add_argument(
+        "--wheel", type=Path, help="a wheel of obstore, where pip finds none for the platform"
+    )
     arguments = parser.parse_args()
     platform = recipe.PLATFORMS[arguments.platform]
     try:
-        built = build.build(
-            platform, arguments.out.resolve(), update=arguments.update, force=arguments.force, say=_say
-        )
+        how = build.How(arguments.update, arguments.force, arguments.wheel)
+        built = build.build(platform, arguments.out.resolve(), how, _say)
     except recipe.RecipeError as error:
         _say(f"shim build: {error}")
         return 1

@@ -22,6 +22,15 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
+class How:
+    """`update`: ask apt for today's versions first. `force`: build in any case. `wheel`: obstore's, instead of pip's."""
+
+    update: bool = False
+    force: bool = False
+    wheel: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Built:
     """The layer's two files, and whether this run made them."""
 
@@ -30,14 +39,14 @@ class Built:
     fresh: bool
 
 
-def build(platform: recipe.Platform, out: Path, *, update: bool, force: bool, say: Say) -> Built:
+def build(platform: recipe.Platform, out: Path, how: How, say: Say) -> Built:
     """Makes `out`/SLUG.tar.gz and .json. Up to date: the sources and the packages' versions in the .json still hold.
 
-    `update` asks apt for today's versions first. RecipeError says what to install or where it failed.
+    RecipeError says what to install or where it failed.
     """
     built = Built(out / f"{platform.slug}.tar.gz", out / f"{platform.slug}.json", fresh=False)
     known = _known(built, platform)
-    if known is not None and not (update or force):
+    if known is not None and not (how.update or how.force or how.wheel):
         say(f"{platform.name}: up to date, {known['digest']} ({known['size'] / 1e6:.1f} MB)")
         return built
     begun = time.monotonic()
@@ -48,7 +57,7 @@ def build(platform: recipe.Platform, out: Path, *, update: bool, force: bool, sa
     apt.update()
     python, packages = _choose(apt)
     versions = {package.name: package.version for package in packages}
-    if known is not None and not force and known["recipe"] == recipe.digest(platform, versions):
+    if known is not None and how == How(update=True) and known["recipe"] == recipe.digest(platform, versions):
         say(f"{platform.name}: up to date, {known['digest']} ({known['size'] / 1e6:.1f} MB)")
         return built
     say(f"{platform.name}: {len(packages)} packages, python {python}")
@@ -57,8 +66,11 @@ def build(platform: recipe.Platform, out: Path, *, update: bool, force: bool, sa
         work = Path(folder)
         parts = tree.Parts(work / "packages", work / "wheel", python, tuple(versions))
         debian.unpack(debs.values(), parts.packages)
-        say(f"{platform.name}: obstore {recipe.OBSTORE_VERSION}")
-        wheel.obstore(platform, python, cache / "wheels", parts.wheel)
+        say(f"{platform.name}: {how.wheel.name if how.wheel else f'obstore {recipe.OBSTORE_VERSION}'}")
+        if how.wheel:
+            wheel.given(platform, how.wheel, parts.wheel)
+        else:
+            wheel.obstore(platform, python, cache / "wheels", parts.wheel)
         say(f"{platform.name}: putting it together")
         tree.assemble(platform, parts, work / "root")
         packed = archive.pack(work / "root", built.blob, tree.MODES)

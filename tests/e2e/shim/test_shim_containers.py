@@ -128,3 +128,76 @@ def test_the_supervisor_stays_small_while_the_command_runs(shim_run: Run) -> Non
     container = shim_run(["grep", "VmRSS", "/proc/1/status"])
     container.wait()
     assert int(logs(container).split()[1]) < 16 * 1024
+
+
+# What tini and dumb-init promise, as cases of our own.
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 6, 9, 10, 11, 13, 14, 15, 34])
+def test_each_signal_that_ends_the_command_is_told_by_the_exit_status(shim_run: Run, number: int) -> None:
+    container = shim_run(["sh", "-c", f"kill -{number} $$; sleep 5"])
+    assert container.wait()["StatusCode"] == 128 + number
+
+
+def test_every_exit_status_is_passed_on(shim_run: Run) -> None:
+    for code in (1, 42, 64, 126, 255):
+        assert shim_run(["sh", "-c", f"exit {code}"]).wait()["StatusCode"] == code
+
+
+def test_zombies_of_a_deep_tree_are_reaped(shim_run: Run) -> None:
+    script = "for i in $(seq 20); do (sh -c 'sleep 0.2 & exit' &); done; sleep 1; grep -l 'State:.Z' /proc/[0-9]*/status | wc -l"
+    container = shim_run(["sh", "-c", script])
+    assert container.wait()["StatusCode"] == 0
+    assert logs(container).strip() == "0"
+
+
+def test_the_working_directory_is_the_image_s(shim_run: Run) -> None:
+    container = shim_run(["pwd"], working_dir="/usr/share")
+    container.wait()
+    assert logs(container) == "/usr/share\n"
+
+
+def test_a_command_stopped_by_a_terminal_signal_continues(shim_run: Run) -> None:
+    container = shim_run(["sh", "-c", "trap 'echo back' CONT; while :; do sleep 0.1; done"])
+    time.sleep(1)
+    container.kill(signal="SIGTSTP")
+    time.sleep(0.3)
+    container.kill(signal="SIGCONT")
+    deadline = time.monotonic() + 5
+    while "back" not in logs(container) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "back" in logs(container)
+
+
+def test_the_command_leads_a_group_of_its_own_in_the_foreground_of_a_terminal(shim_run: Run) -> None:
+    container = shim_run(["sh", "-c", "cut -d' ' -f5,8 /proc/self/stat; echo $$"], tty=True)
+    container.wait()
+    (group, foreground), (shell,) = (line.split() for line in logs(container).split("\r\n")[:2])
+    assert group == foreground == shell
+
+
+def test_it_works_as_a_subreaper_where_it_is_not_pid_1(shim_run: Run) -> None:
+    inner = (
+        "/bunnies/bin/bunny-init --entrypoint-args=0 -- /bin/busybox sh -c '(sleep 0.2 &); sleep 0.6; exit 9'"
+    )
+    container = shim_run(
+        ["sh", "-c", f"{inner}; echo $?; grep -l State:.Z /proc/[0-9]*/status | wc -l"],
+        entrypoint="/bin/busybox",
+    )
+    container.wait()
+    assert logs(container).split() == ["9", "0"]
+
+
+@pytest.mark.parametrize("shell_form", ["exec busybox echo $0 $GREETING", "busybox echo sh $GREETING"])
+def test_an_entrypoint_in_shell_form_runs_as_it_always_did(shim_run: Run, shell_form: str) -> None:
+    words = [
+        "--entrypoint-args=4",
+        "--",
+        "/bin/busybox",
+        "sh",
+        "-c",
+        shell_form.replace("busybox", "/bin/busybox"),
+    ]
+    container = shim_run(words, entrypoint="/bunnies/bin/bunny-init", environment={"GREETING": "hello"})
+    assert container.wait()["StatusCode"] == 0
+    assert logs(container).split()[1] == "hello"

@@ -76,3 +76,34 @@ def test_the_image_s_environment_does_not_reach_our_python(
     text = container.logs().decode()
     assert code == 0, text
     assert {f"{name}={value}" for name, value in environment.items()} <= set(text.splitlines())
+
+
+def test_the_image_s_libc_configuration_is_for_its_own_libc(
+    job: Callable[..., Any], bucket: Any, s3_endpoint: str, tmp_path: Path
+) -> None:
+    """Name services, preloaded libraries and openssl.cnf of the image: none of them reaches our python or obstore."""
+    files = {
+        "nsswitch.conf": "hosts: nope [NOTFOUND=return]\npasswd: nope\n",
+        "ld.so.preload": "/etc/decoy.so\n",
+        "openssl.cnf": "openssl_conf = here\n[here]\nproviders = p\n[p]\nfips = f\n[f]\nactivate = 1\nmodule = /nope\n",
+    }
+    volumes = {}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        volumes[str(tmp_path / name)] = {"bind": f"/etc/{name}", "mode": "ro"}
+    container = job(
+        {"command": ["sh", "-c", "echo $OPENSSL_CONF"]},
+        {
+            "volumes": volumes,
+            "extra_hosts": {"s3.test": s3_endpoint.removeprefix("http://").partition(":")[0]},
+        },
+        extra={
+            "OPENSSL_CONF": "/etc/openssl.cnf",
+            "AWS_ENDPOINT_URL": f"http://s3.test:{s3_endpoint.rpartition(':')[2]}",
+        },
+    )
+    code = container.wait(timeout=60)["StatusCode"]
+    text = container.logs().decode()
+    assert code == 0, text
+    assert "ld.so" not in text
+    assert bucket.get("attempt/stdout.log") == b"/etc/openssl.cnf\n"

@@ -80,9 +80,5 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(recipe.RecipeError, match="Name another folder with --out"):
         build.build(
-            recipe.PLATFORMS["linux/amd64"],
-            tmp_path / "file/out",
-            update=False,
-            force=True,
-            say=lambda _: None,
+            recipe.PLATFORMS["linux/amd64"], tmp_path / "file/out", build.How(force=True), lambda _: None
         )
