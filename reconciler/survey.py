@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler import decide, kinds, limit, presence, publish, remembered, validate
+from reconciler import bygone, decide, kinds, limit, presence, publish, remembered, validate
 from reconciler import plan as planner
 from reconciler.kinds import job as job_kind
 from reconciler.ledger import Ledger
@@ -62,7 +62,7 @@ def survey(world: kinds.World, ledger: Ledger, manifests: ManifestSet) -> Survey
         found = kind.live(world, [_as_it_is(one, live) for one in wanted])
         desired += kinds.explained(kind, world, wanted, found)
         live |= found
-    jobs = _jobs(world, manifests, desired)
+    jobs = _jobs(world, ledger, manifests, desired)
     with ThreadPoolExecutor(1) as pool:
         history = pool.submit(ledger.history, {job.address: job.job_id for job in jobs})
         records = ledger.records([job.job_id for job in jobs], remembered.read(ledger, jobs), lean=True)
@@ -119,14 +119,23 @@ def _as_it_is(resource: Resource, live: Mapping[str, Resource]) -> Resource:
     return replace(resource, spec=planner.fill(resource.spec, now))
 
 
-def _jobs(world: kinds.World, manifests: ManifestSet, desired: list[Resource]) -> tuple[Job, ...]:
+def _jobs(
+    world: kinds.World, ledger: Ledger, manifests: ManifestSet, desired: list[Resource]
+) -> tuple[Job, ...]:
     of_kind = manifests.of("Job")
     if not of_kind:
         return ()
     world.tell("reading the inputs of jobs")
     facts = job_kind.facts(world, of_kind)
     by_address = {resource.address: resource for resource in desired}
-    return job_kind.desired(of_kind, manifests.settings, by_address, facts)
+    jobs = job_kind.desired(of_kind, manifests.settings, by_address, facts)
+    gone = bygone.facts(ledger, jobs)
+    if not gone:
+        return jobs
+    # with the inputs as they were it is the job that it was; should it have to run, it lacks them all the same
+    lacks = {job.address: job.spec["missing"] for job in jobs}
+    again = job_kind.desired(of_kind, manifests.settings, by_address, {**facts, **gone})
+    return tuple(replace(job, spec={**job.spec, "missing": lacks[job.address]}) for job in again)
 
 
 def _earlier(

@@ -87,3 +87,19 @@ def test_only_outputs_that_are_needed_are_asked_after_and_by_prefix(bench: Bench
     bench.plan(line)
     asked = [point.subject for point in line.points.made if "/outputs/" in str(point.subject)]
     assert len(asked) == 2 + 1  # the folders of align's two lanes; merge/s02, which stats needs
+
+
+def test_a_job_whose_inputs_went_after_it_succeeded_stays_what_it_is(bench: Bench) -> None:
+    for name in [key for key in bench.cloud.s3.buckets["reads"] if key.startswith("s01")]:
+        del bench.cloud.s3.buckets["reads"][name]
+    assert decided(bench) == {}
+    assert set(ended(bench.apply()).values()) == {"CACHED"}
+
+
+def test_a_changed_job_whose_inputs_are_gone_is_blocked_and_says_which(bench: Bench) -> None:
+    del bench.cloud.s3.buckets["reads"]["s01.L1.fq"]
+    bench.wanted = changed(bench.wanted, "job/align/s01.L1")
+    found = decided(bench)
+    assert found["job/align/s01.L1"] == ("BLOCKED", "input s3://reads/s01.L1.fq is not there")
+    assert found["job/merge/s01"] == ("BLOCKED", "job/align/s01.L1 is blocked")
+    assert set(found) == {"job/align/s01.L1", "job/merge/s01", "job/stats"}
