@@ -152,7 +152,8 @@ class Resource:
     that must be there first. `attributes` is what a Ref to it resolves to, and handles such as an ARN (live
     only). `owner` is the value of the tag bunnies:owner (live), or Settings.name (desired). `digest` is the
     value of the tag bunnies:digest (live). `options` are the manifest's wishes about managing it: adopt,
-    external, forceDelete, keepRevisions (desired only). `raw` is the body that `spec` was made from, as a person
+    external, forceDelete, keepRevisions; a live one may have `due`, what these ask for beside its spec: words by
+    the action that does it. `raw` is the body that `spec` was made from, as a person
     or AWS wrote it.
     """
 

@@ -170,11 +170,14 @@ def _action(
             f"it is there and {theirs}. Choose another name, or write adopt: true to take it over "
             "or external: true to use it as it is."
         )
+    due = found.options.get("due", NOTHING)
     if not fields:
-        return Action.UNCHANGED, ""
+        words = due.get(Action.UPDATE, "")
+        return Action.UPDATE if words else Action.UNCHANGED, words
     mutable = REVISED.get(wanted.address.partition("/")[0])
     tags_only = all(field.path.split(".")[0].split("[")[0] == mutable for field in fields)
-    return Action.UPDATE if mutable is None or tags_only else Action.REVISE, _why(found, fields)
+    action = Action.UPDATE if mutable is None or tags_only else Action.REVISE
+    return action, "; ".join(filter(None, [_why(found, fields), due.get(action)]))
 
 
 def _external(wanted: Resource, found: Resource | None) -> Change:

@@ -6,12 +6,13 @@ ARNs. Must not: touch a revision that does not carry our owner tag, or that a ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from reconciler import aws
 from reconciler.errors import AwsError
 from reconciler.kinds import World, ownership
+from reconciler.model import Action
 
 _TASKS: Final = 100  # that DescribeTasks takes at once
 _SERVICES: Final = 10  # that DescribeServices does
@@ -35,21 +36,41 @@ def active(world: World, name: str) -> list[str]:
 
 
 def retire(world: World, name: str, keep: int) -> None:
-    """Deregister what is ours and older than the newest and `keep` more, unless it is in use anywhere.
+    """Deregister what is ours and older than the newest and `keep` more, unless it is in use anywhere."""
+    for arn in _idle(world, name, active(world, name)[1 + keep :]):
+        world.aws.call("ecs", "DeregisterTaskDefinition", taskDefinition=arn)
 
-    Where it cannot be known what is in use, everything stays, and that is told.
+
+def due(world: World, name: str, keep: int) -> dict[str, str]:
+    """What `retire` would do now, and what it would at most do after another revision, in words by action.
+
+    One call where no revision is older than those that are kept; what is in use is asked for only beyond that, so
+    that a revision which stays because it is used makes no plan say that it goes.
     """
-    older = active(world, name)[1 + keep :]
+    found = active(world, name)
+    now, later = len(_idle(world, name, found[1 + keep :])), len(found[keep:])
+    told = {}
+    if now:
+        told[Action.UPDATE.value] = f"keeps {_older(keep)}, deregisters {now}"
+    if later:
+        told[Action.REVISE.value] = f"keeps {_older(keep)}, deregisters at most {later}"
+    return told
+
+
+def _older(keep: int) -> str:
+    return f"{keep} older revision{'' if keep == 1 else 's'}"
+
+
+def _idle(world: World, name: str, older: Sequence[str]) -> list[str]:
+    """Those that are ours and used by nothing; none, and that is told, where it cannot be known what is used."""
     if not older:
-        return
+        return []
     try:
         used = set(_used(world, name))
+        return [arn for arn in older if arn not in used and _is_ours(world, arn)]
     except AwsError as error:
         world.tell(f"{name}: older revisions stay, what uses them cannot be read ({error.code})")
-        return
-    for arn in older:
-        if arn not in used and _is_ours(world, arn):
-            world.aws.call("ecs", "DeregisterTaskDefinition", taskDefinition=arn)
+        return []
 
 
 def deregister(world: World, name: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from reconciler import aws, canonical, diff
@@ -73,11 +74,19 @@ def live(world: World, wanted: Sequence[Resource]) -> dict[str, Resource]:
     def read(one: Resource) -> Resource | None:
         arn = (newest or {}).get(one.address.partition("/")[2], "")
         if one.address in by_address and ownership.unchanged(world, one, tagged.get(arn, NOTHING)):
-            return _believed(world, one, arn, tagged[arn])
-        return _newest(world, one)
+            return _due(world, one, _believed(world, one, arn, tagged[arn]))
+        return _due(world, one, _newest(world, one))
 
     found = aws.parallel(read, asked)
     return {resource.address: resource for resource in found if resource is not None}
+
+
+def _due(world: World, wanted: Resource, found: Resource | None) -> Resource | None:
+    """`found`, with how many older revisions go, where the manifest says how many stay."""
+    if found is None or found.owner != world.settings.name or "keepRevisions" not in wanted.options:
+        return found
+    words = revisions.due(world, found.attributes["family"], wanted.options["keepRevisions"])
+    return replace(found, options={"due": words}) if words else found
 
 
 def _active(world: World, families: int) -> dict[str, str] | None:

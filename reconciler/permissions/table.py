@@ -93,16 +93,16 @@ OPERATIONS: Final[dict[tuple[str, str], Use]] = {
         also=(Grant(("ecs:TagResource",), scopes.tasks_of_our_cluster), *_PASS),
     ),
     ("ecs", "ListTasks"): _use(
-        "apply", "ecs:ListTasks", scopes.listing_of_our_cluster, scopes.looking_for_users_of_revisions
+        "plan", "ecs:ListTasks", scopes.listing_of_our_cluster, scopes.looking_for_users_of_revisions
     ),
     ("ecs", "DescribeTasks"): _use(
-        "apply", "ecs:DescribeTasks", scopes.tasks_of_our_cluster, scopes.looking_for_users_of_revisions
+        "plan", "ecs:DescribeTasks", scopes.tasks_of_our_cluster, scopes.looking_for_users_of_revisions
     ),
-    ("ecs", "ListClusters"): _use("apply", "ecs:ListClusters", scopes.looking_for_users_of_revisions),
-    ("ecs", "ListServices"): _use("apply", "ecs:ListServices", scopes.looking_for_users_of_revisions),
-    ("ecs", "DescribeServices"): _use("apply", "ecs:DescribeServices", scopes.looking_for_users_of_revisions),
+    ("ecs", "ListClusters"): _use("plan", "ecs:ListClusters", scopes.looking_for_users_of_revisions),
+    ("ecs", "ListServices"): _use("plan", "ecs:ListServices", scopes.looking_for_users_of_revisions),
+    ("ecs", "DescribeServices"): _use("plan", "ecs:DescribeServices", scopes.looking_for_users_of_revisions),
     ("ecs", "ListTagsForResource"): _use(
-        "apply", "ecs:ListTagsForResource", scopes.families, scopes.our_families
+        "plan", "ecs:ListTagsForResource", scopes.families, scopes.our_families
     ),
     ("ecs", "StopTask"): _use("apply", "ecs:StopTask", scopes.tasks_of_our_cluster),
     ("ecs", "DescribeClusters"): _use("bootstrap verify", "ecs:DescribeClusters", scopes.our_cluster),

@@ -12,7 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from reconciler.canonical import normalised
-from reconciler.model import UNKNOWN, Action, Change, Decision, JobDecision, Outcome, Plan, Resource, Status
+from reconciler.model import (
+    NOTHING,
+    UNKNOWN,
+    Action,
+    Change,
+    Decision,
+    JobDecision,
+    Outcome,
+    Plan,
+    Resource,
+    Status,
+)
 from reconciler.redact import HIDDEN, Redactor
 from reconciler.render.data import OPEN, plain
 
@@ -203,6 +214,8 @@ def _change(change: Change, redactor: Redactor, *, verbose: bool) -> Iterator[Li
         if field.drift:
             words.append(("  drift: changed outside of bunnies", "change"))
         yield words
+    if change.before and (due := change.before.options.get("due", NOTHING).get(change.action)):
+        yield [(f"    {due}", "remove")]
     if verbose and change.before and change.after and change.before.raw:
         for one in normalised.between(change.before.raw, change.after.raw, change.fields):
             yield [(f"    = {one.path}  ({one.rule})", "dim")]  # no values: they may be secrets

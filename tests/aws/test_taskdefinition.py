@@ -13,6 +13,7 @@ from reconciler.errors import AwsError, BunniesError
 from reconciler.kinds import World, taskdefinition
 from reconciler.ledger import Ledger
 from reconciler.model import UNKNOWN, Action, ManifestSet, Ref, Status
+from reconciler.render import text
 from tests.aws import account
 from tests.aws.account import Account, applied, converged, manifest, planned
 
@@ -322,6 +323,33 @@ def test_older_revisions_are_deregistered_but_those_that_are_kept(here: tuple[Ac
     assert revisions(aws) == [3, 4]
 
 
+def test_a_plan_says_how_many_revisions_go_though_nothing_else_changes(here: tuple[Account, World]) -> None:
+    aws, world = here
+    for size in (2048, 3072, 4096, 5120):
+        assert converged(world, wanted(memory=str(size)))
+    last = wanted(memory="5120", keepRevisions=1)
+    (change,) = planned(world, last)
+    assert (change.action, change.fields, change.why) == (
+        Action.UPDATE,
+        (),
+        "keeps 1 older revision, deregisters 2",
+    )
+    assert "    keeps 1 older revision, deregisters 2" in [
+        "".join(w for w, _ in x) for x in text.changes([change])
+    ]
+    (revised,) = planned(world, wanted(memory="6144", keepRevisions=2))
+    assert (revised.action, revised.why) == (
+        Action.REVISE,
+        "memory; keeps 2 older revisions, deregisters at most 2",
+    )
+    assert converged(world, last)
+    assert revisions(aws) == [3, 4]
+    aws.calls.clear()
+    assert [change.action for change in planned(world, last)] == [Action.UNCHANGED]
+    assert aws.calls["ecs", "ListTaskDefinitions"] == 2
+    assert aws.calls["ecs", "ListClusters"] == 0
+
+
 def test_a_revision_that_a_task_or_a_service_uses_stays(here: tuple[Account, World]) -> None:
     aws, world = here
     aws.call("ecs", "CreateCluster", clusterName="reprod")
@@ -335,6 +363,7 @@ def test_a_revision_that_a_task_or_a_service_uses_stays(here: tuple[Account, Wor
     aws.call("ecs", "CreateService", taskDefinition=f"{FAMILY}:2", serviceName="s", desiredCount=0, **more)
     for one in (third, fourth, fifth):
         assert converged(world, one)
+    assert [change.action for change in planned(world, fifth)] == [Action.UNCHANGED]
     assert revisions(aws) == [1, 2, 4, 5]
 
 

@@ -226,4 +226,5 @@ def test_many_keys_are_named_by_their_folder(urls: list[str], patterns: tuple[st
 def test_other_clusters_are_looked_at_only_where_older_revisions_may_go(tmp_path: Path) -> None:
     assert "ecs:ListClusters" not in allowed(permissions.policy("apply", manifests(tmp_path)))
     keeping = "---\nkind: TaskDefinition\nname: kept\nkeepRevisions: 2\ncontainerDefinitions: [{name: a, image: b}]\n"
-    assert "ecs:ListClusters" in allowed(permissions.policy("apply", manifests(tmp_path, keeping)))
+    for command in ("plan", "apply"):
+        assert "ecs:ListClusters" in allowed(permissions.policy(command, manifests(tmp_path, keeping)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -191,3 +192,20 @@ def test_whatever_the_order_of_the_files_each_comes_after_what_it_needs(order: l
     needs = {"repository/r": (), "image/i": ("repository/r",), "taskdefinition/t": ("image/i",)}
     changes = plan.plan("lab", [wanted(address, {}, *needs[address]) for address in order], {})
     assert [change.address for change in changes] == ["repository/r", "image/i", "taskdefinition/t"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "due", "action", "why"),
+    [
+        ({"cpu": "256"}, {"update": "deregisters 2"}, Action.UPDATE, "deregisters 2"),
+        ({"cpu": "256"}, {"revise": "deregisters at most 3"}, Action.UNCHANGED, ""),
+        ({"cpu": "512"}, {"revise": "deregisters at most 3"}, Action.REVISE, "cpu; deregisters at most 3"),
+        ({"cpu": "512"}, {"update": "deregisters 2"}, Action.REVISE, "cpu"),
+    ],
+)
+def test_what_is_due_beside_the_spec_is_told_with_the_action_that_does_it(
+    spec: dict[str, Any], due: dict[str, str], action: Action, why: str
+) -> None:
+    there = replace(live("taskdefinition/a", {"cpu": "256"}), options={"due": due})
+    (change,) = plan.plan("lab", [wanted("taskdefinition/a", spec)], {there.address: there})
+    assert (change.action, change.why) == (action, why)
