@@ -21,6 +21,8 @@ from reconciler.model import Attempt, JobRecord
 from reconciler.publish import SOURCE
 
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchBucket"})
+_JOB: Final = "bunnies-job"  # metadata that the shim gives to every output
+_JOB_ID: Final = re.compile(r"[0-9a-f]{64}")
 _MADE: Final = re.compile(r"[^/]+/[^/]+/(?P<start>[0-9a-f]{12})-(?P<number>\d+)/.+", re.DOTALL)
 
 
@@ -58,8 +60,9 @@ def provenance(ledger: Ledger, what: str) -> dict[str, Any]:
         url = what
         made = _maker(ledger, url)
         if made is None:
-            url = _published_from(ledger, what)
-            made = _maker(ledger, url) if url else None
+            metadata = _metadata(ledger, what)
+            url = urllib.parse.unquote(metadata.get(SOURCE, "")) or what
+            made = _maker(ledger, url) or _named(ledger, metadata.get(_JOB, ""))
         if made is None:
             raise BunniesError(f"no job of {ledger.url(ledger.prefix)} made {what}.")
         _trace(ledger, made, jobs)
@@ -211,8 +214,7 @@ def _beginning(ledger: Ledger, start: str) -> Iterator[str]:
         yield entry.key[below:].partition("/")[0]
 
 
-def _published_from(ledger: Ledger, url: str) -> str:
-    """Where a published file was copied from, as its metadata says; "" where it says nothing."""
+def _metadata(ledger: Ledger, url: str) -> Mapping[str, str]:
     bucket, _, key = url.removeprefix("s3://").partition("/")
     try:
         answer = ledger.aws.call("s3", "HeadObject", Bucket=bucket, Key=key)
@@ -220,4 +222,11 @@ def _published_from(ledger: Ledger, url: str) -> str:
         if error.code in _ABSENT:
             raise BunniesError(f"{url} is not there.") from error
         raise
-    return urllib.parse.unquote(str(answer.get("Metadata", {}).get(SOURCE, "")))
+    metadata: Mapping[str, str] = answer.get("Metadata", {})
+    return metadata
+
+
+def _named(ledger: Ledger, job_id: str) -> tuple[str, int] | None:
+    """The job of this ledger that a copy made by others still names, and its newest success."""
+    best = decide.success(ledger.records([job_id])[job_id]) if _JOB_ID.fullmatch(job_id) else None
+    return (job_id, best.number) if best else None

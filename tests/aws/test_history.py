@@ -130,6 +130,16 @@ def test_a_published_file_is_traced_by_what_it_is_a_copy_of(bench: Bench) -> Non
     assert history.provenance(ours, "job/stats")["jobs"] == found["jobs"]
 
 
+def test_a_file_that_others_copied_is_traced_by_the_job_in_its_metadata(bench: Bench) -> None:
+    bench.apply()
+    ours = book(bench)
+    job_id = ours.newest(["job/stats"])["job/stats"]
+    bench.cloud.line("person").call(
+        "s3", "PutObject", Bucket="results", Key="copy.txt", Body=b"x", Metadata={"bunnies-job": job_id}
+    )
+    assert history.provenance(ours, "s3://results/copy.txt")["made_by"] == job_id
+
+
 @pytest.mark.parametrize("what", ["s3://reads/lambda.fa", "s3://reads/nothing", "job/align", "job/none"])
 def test_what_no_job_made_has_no_provenance(bench: Bench, what: str) -> None:
     bench.apply()

@@ -237,6 +237,8 @@ def test_what_run_task_needs_is_in_its_own_words() -> None:
     )
     shown = {name: value for name, value in made.spec.items() if name != "jobspec"}
     assert shown == {
+        "size": {"cpu": 1024, "memory": 2048, "fargate": True},
+        "temp": [],
         "taskDefinition": Ref("taskdefinition/t", "arn"),
         "container": "main",
         "capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT"}],
