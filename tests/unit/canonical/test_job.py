@@ -230,3 +230,11 @@ EXPLAINED = [
 @pytest.mark.parametrize(("before", "after", "words"), EXPLAINED, ids=lambda value: str(value)[:40])
 def test_a_rerun_explains_itself(before: dict[str, Any], after: dict[str, Any], words: str) -> None:
     assert canonical.explain(before, after) == words
+
+
+def test_an_input_that_another_job_makes_is_told_by_that_jobs_address() -> None:
+    def of(job_id: str) -> dict[str, object]:
+        return {"inputs": {"r": {"content": [{"job": job_id, "output": "o"}], "kind": "file", "place": "/r"}}}
+
+    words = canonical.explain(of("1" * 64), of("2" * 64), {"2" * 64: "job/index"})
+    assert words == "inputs.r: job/index is another now"
