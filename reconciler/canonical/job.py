@@ -117,8 +117,8 @@ def explain(
     ]
     if not paths:
         # Two things leave no path behind: the order of an input's objects, and [] in place of nothing.
-        names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-        return "; ".join(_unlisted(name, before.get(name), after.get(name)) for name in names)
+        changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+        return "; ".join(_unlisted(name, before.get(name), after.get(name)) for name in changed)
     shown = [
         _upstream(path, old, new, names) or f"{path} {_arrow(old.get(path, _ABSENT), new.get(path, _ABSENT))}"
         for path in paths[:_SHOWN_DIFFERENCES]
