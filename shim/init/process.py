@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 
 from shim.init import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import NoReturn
 
     from shim.init.copying import Buffer, Copy
+else:
+    import _signal as signal  # as in supervise: without its enums
 
 #: user seconds, system seconds, kibibytes of the largest process
 Usage = tuple[float, float, int]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import marshal
 import os
-import signal
 import time
 
 from shim.init import copying, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from types import FrameType
     from typing import Any, Protocol
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         def due(self) -> float | None: ...  # noqa: D102
         def begin(self, now: float) -> None: ...  # noqa: D102
         def reaped(self, pid: int, now: float) -> bool: ...  # noqa: D102
+else:
+    import _signal as signal  # without the enums of signal, which take longer than all the rest of the start
 
 
 #: Never forwarded: our own children, what the kernel raises for our own faults and writes, terminal reads.
