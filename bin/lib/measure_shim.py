@@ -129,12 +129,17 @@ def server(wanted: argparse.Namespace, *, tls: bool) -> Iterator[dict[str, str]]
 
 
 def certificate(folder: Path) -> None:
-    """cert.pem for 127.0.0.1, and both.pem with its key."""
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files]
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    (folder / "both.pem").write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
+    """cert.pem of an authority, and both.pem: key and certificate of 127.0.0.1, signed by it."""
+    new = ["-newkey", "rsa:2048", "-nodes"]
+    address = ["-addext", "subjectAltName=IP:127.0.0.1", "-subj", "/CN=127.0.0.1"]
+    signer = ["-CA", "cert.pem", "-CAkey", "ca.pem", "-CAcreateserial", "-copy_extensions", "copy"]
+    for words in (
+        ["req", "-x509", *new, "-days", "2", "-subj", "/CN=bench", "-keyout", "ca.pem", "-out", "cert.pem"],
+        ["req", *new, *address, "-keyout", "key.pem", "-out", "asked.pem"],
+        ["x509", "-req", "-in", "asked.pem", *signer, "-days", "2", "-out", "leaf.pem"],
+    ):
+        subprocess.run(["openssl", *words], check=True, stderr=subprocess.DEVNULL, cwd=folder)
+    (folder / "both.pem").write_text((folder / "key.pem").read_text() + (folder / "leaf.pem").read_text())
 
 
 def staging(wanted: argparse.Namespace, s5cmd: str, environment: dict[str, str]) -> dict[str, Any]:
