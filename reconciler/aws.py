@@ -227,7 +227,7 @@ def translated(operation: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _refused(operation, error) from error
-    except (BotoCoreError, HTTPClientError) as error:
+    except (BotoCoreError, HTTPClientError, ValueError) as error:  # ValueError: an address that is none
         name = type(error).__name__
         text = str(error).rstrip(".")
         message = _NO_ANSWER.get(name, "{error}").format(error=text)

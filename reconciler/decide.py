@@ -83,7 +83,7 @@ def decide(
             job, record, _Past(history.get(job.address), known.names, ground.gone.get(job.job_id, 0))
         )
         if decision.decision in _STARTS:
-            decision = _of_upstream(decision, known, ground)
+            decision = _of_upstream(decision, known, ground, _unmade(job, records))
             decision = replace(decision, job=retry.fitted(job, record))
         state = decision.decision
         if state in _STARTS:
@@ -156,10 +156,10 @@ def _of_record(job: Job, record: JobRecord, past: _Past) -> JobDecision:
     return JobDecision(job, Decision.FAILED, why, last.number)
 
 
-def _of_upstream(decision: JobDecision, known: _Known, ground: Ground) -> JobDecision:
+def _of_upstream(decision: JobDecision, known: _Known, ground: Ground, unmade: Sequence[str]) -> JobDecision:
     """The decision to start, as what it needs allows: itself, with `after …`, or BLOCKED."""
     job = decision.job
-    blocked = [f"input {url} is not there" for url in job.spec.get("missing", ())]
+    blocked = [*unmade, *(f"input {url} is not there" for url in job.spec.get("missing", ()))]
     blocked += [f"{need} {ground.absent[need]}" for need in job.needs if need in ground.absent]
     first = []
     for need in _jobs_needed(job):
@@ -180,6 +180,18 @@ def _of_upstream(decision: JobDecision, known: _Known, ground: Ground) -> JobDec
     if first:
         return JobDecision(job, decision.decision, f"{decision.why}; after {_few(first)}", decision.attempt)
     return decision
+
+
+def _unmade(job: Job, records: Records) -> list[str]:
+    """The optional files that this job takes and their job, which succeeded, did not make."""
+    return [
+        f"{part['address']} did not make {part['output']}"
+        for given in (job.spec.get("upstream") or {}).values()
+        for part in given["from"]
+        if part.get("kind") == "file"
+        and (made := success(records.get(part.get("job_id", ""))))
+        and not ((made.result or {}).get("outputs") or {}).get(part["output"])
+    ]
 
 
 def _ending(result: Mapping[str, Any]) -> str:

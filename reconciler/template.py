@@ -21,6 +21,10 @@ from jinja2.utils import missing
 
 OPEN, CLOSE = "{{", "}}"
 MAX_RESULT = 1_000_000  # characters or elements that `*` may make
+MAX_SOURCE = 2_000  # characters of one expression: the compiler goes as deep as its brackets
+# What makes text of any length out of a number: a mistyped width would fill the memory.
+_PADDING = frozenset(["center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"])
+_WIDENING = ("center", "format", "indent", "wordwrap")
 
 
 class TemplateError(ValueError):
@@ -39,7 +43,7 @@ class _Undefined(StrictUndefined):
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    intercepted_binops = frozenset(["*", "**"])
+    intercepted_binops = frozenset(["*", "**", "%"])
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         # a column named `items` or `values` is a column, not the dict's method
@@ -47,9 +51,17 @@ class _Environment(ImmutableSandboxedEnvironment):
             return obj[attribute]
         return super().getattr(obj, attribute)
 
+    def wrap_str_format(self, value: Any) -> None:
+        """No format at all: without a wrapper it comes to is_safe_attribute, which refuses it."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return super().is_safe_attribute(obj, attr, value) and not (isinstance(obj, str) and attr in _PADDING)
+
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         sizes = [len(side) for side in (left, right) if isinstance(side, (str, list, tuple))]
         numbers = [abs(side) for side in (left, right) if isinstance(side, (int, float))]
+        if operator == "%" and isinstance(left, str):
+            raise SecurityError("% does not format here; write ~ or join")
         if operator == "**" and numbers and max(numbers) > 1000:
             raise SecurityError("the power is too large")
         if sizes and numbers and sizes[0] * max(numbers) > MAX_RESULT:
@@ -59,7 +71,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 def _environment() -> _Environment:
     environment = _Environment(undefined=_Undefined, autoescape=False)
-    for name in ("random", "pprint"):
+    for name in ("random", "pprint", *_WIDENING):
         environment.filters.pop(name, None)
     environment.globals = {name: environment.globals[name] for name in ("range", "dict")}
     return environment
@@ -110,13 +122,21 @@ def _expression(text: str, start: int) -> tuple[_Expression, int]:
     end = text.find(CLOSE, start + 2)
     while end >= 0:
         source = text[start + 2 : end].strip()
+        if len(source) > MAX_SOURCE:
+            raise TemplateError(
+                f"`{text[start : start + 40]}` is too long for a template. Write something simpler."
+            )
         try:
             return _Expression(
                 source, _ENVIRONMENT.compile_expression(source, undefined_to_none=False)
             ), end + 2
         except TemplateSyntaxError as error:
             if problem.startswith("there"):
-                problem = str(error.message)
+                problem = str(error.message).rstrip(".")
+        except (RecursionError, MemoryError):
+            raise TemplateError(
+                f"`{text[start : start + 40]}` is too deep. Write something simpler."
+            ) from None
         end = text.find(CLOSE, end + 1)
     shown = text[start : start + 40]
     raise TemplateError(
@@ -126,7 +146,7 @@ def _expression(text: str, start: int) -> tuple[_Expression, int]:
 
 def _value(expression: _Expression, names: Mapping[str, Any]) -> Any:
     try:
-        value = expression.call(**names)
+        value = expression.call(names)
         if isinstance(value, Undefined):
             str(value)  # a strict Undefined raises what it has to say
         return _plain(value)

@@ -59,6 +59,8 @@ def identity(
         "architecture": architecture,
         "inputs": inputs,
         "outputs": {name: f"{root}/output/{output['path']}" for name, output in outputs.items()},
+        # What may be missing decides whether a run has failed. None where nothing may: it then does not count.
+        "optional": sorted(name for name, output in outputs.items() if output.get("optional")) or None,
         "generation": body.get("generation"),
     }
     plain: dict[str, Any] = _plain(components)

@@ -94,10 +94,12 @@ def _run(arguments: list[str] | None) -> int:
     except click.ClickException as error:
         error.show()
         return 1
-    except BrokenPipeError:
-        # The reader of a pipe has left (`bunnies plan | head`): nothing more to say, nor to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:
+        if error.filename is None:
+            # stdout takes no more: a pipe's reader has left (`bunnies plan | head`), a disk is full. What is in its
+            # buffer would fail again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1 if isinstance(error, BrokenPipeError) else refused(error)
     except Exception as error:  # noqa: BLE001  no traceback reaches a user
         return refused(error)
     return code if isinstance(code, int) else 0
@@ -111,6 +113,8 @@ def refused(error: Exception) -> int:
         lines = [*map(str, error.problems), f"{count} problem{'s' if count != 1 else ''} in the manifests"]
     elif isinstance(error, BunniesError):
         lines = [f"error: {error}"]
+    elif isinstance(error, OSError) and error.strerror:
+        lines = [f"error: {error.filename or 'standard output'}: {error.strerror}"]
     elif os.environ.get("BUNNIES_TRACEBACK"):
         lines = ["".join(traceback.format_exception(error)).rstrip()]
     else:

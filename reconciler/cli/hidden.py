@@ -7,6 +7,7 @@ filter before both streams, so that a library's warning or a defect's message go
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from reconciler.errors import BunniesError
 from reconciler.model import ManifestSet
 from reconciler.redact import Redactor, looks_secret
 
@@ -45,8 +47,12 @@ def know(values: Iterable[Any] = (), names: Iterable[str] = ()) -> None:
 
 
 def know_environment(environment: Mapping[str, str]) -> None:
-    """Credentials and tokens of this process."""
-    know(value for name, value in environment.items() if len(value) >= _LEAST and looks_secret(name))
+    """Credentials and tokens of this process; PWD, SSH_AUTH_SOCK and AWS_WEB_IDENTITY_TOKEN_FILE are places."""
+    know(
+        value
+        for name, value in environment.items()
+        if len(value) >= _LEAST and looks_secret(name) and not os.path.exists(value)  # noqa: PTH110  any text may stand here
+    )
 
 
 def know_texts(files: Iterable[Path], variables: Mapping[str, str]) -> None:
@@ -63,9 +69,11 @@ def know_manifests(manifests: ManifestSet) -> None:
 
 def write(path: Path, text: str, *, append: bool = False) -> None:
     """A file of ours, without secrets."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a" if append else "w", encoding="utf-8") as stream:
-        stream.write(redactor().text(text))
+    try:
+        with path.open("a" if append else "w", encoding="utf-8") as stream:
+            stream.write(redactor().text(text))
+    except OSError as error:
+        raise BunniesError(f"{path} cannot be written: {error.strerror}. Name another file.") from None
 
 
 @contextmanager
@@ -73,11 +81,13 @@ def streams() -> Iterator[None]:
     """While it is open, stdout and stderr go through the filter."""
     before = sys.stdout, sys.stderr, _state[0]
     know_environment(os.environ)
-    sys.stdout, sys.stderr = _Text(sys.stdout), _Text(sys.stderr)
+    nowhere = io.TextIOWrapper(open(os.devnull, "wb"))  # noqa: SIM115, PTH123  for a stream that the caller closed
+    sys.stdout, sys.stderr = _Text(sys.stdout or nowhere), _Text(sys.stderr or nowhere)
     try:
         yield
     finally:
         sys.stdout, sys.stderr, _state[0] = before
+        nowhere.close()
 
 
 class _Text:

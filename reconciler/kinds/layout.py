@@ -218,10 +218,10 @@ def _document(file: S3Object) -> dict[str, Any]:
 
 def _made(job: Job, name: str, part: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> Piece:
     files = _files(part, results)
-    label = f"${{{part['address']}.outputs.{part['output']}}}" if "job_id" in part else part["url"]
+    label = f"{part['address']}:{part['output']}" if "job_id" in part else part["url"]
     if part["kind"] == "file" and not files:
         raise BunniesError(
-            f"{job.address}: input {name}: {label} was not made (the output is optional). Make it, or take the input out."
+            f"input {name}: {label} was not made (the output is optional). Make it, or take the input out."
         )
     objects = tuple(S3Object(item["url"], item.get("etag", ""), item["size"], item["path"]) for item in files)
     return Piece(label, part["kind"], part["name"], objects)

@@ -138,9 +138,15 @@ def _result(found: Outcome) -> str:
     return ": ".join([*words, found.detail] if found.detail else words)
 
 
-def counts(told: Iterable[Outcome], cached: int) -> dict[str, int]:
-    """The numbers of the recap. `cached`: jobs that had succeeded before."""
-    found = Counter(outcome.status for outcome in told)
+def counts(told: Sequence[Outcome], cached: int) -> dict[str, int]:
+    """The numbers of the recap. `cached`: jobs that had succeeded before.
+
+    Of a job's attempts the last one counts: what a retry mended has not failed.
+    """
+    ends = {outcome.address: outcome for outcome in told if outcome.action == "finish"}
+    found = Counter(
+        outcome.status for outcome in [*(o for o in told if o.action != "finish"), *ends.values()]
+    )
     ok = sum(found[status] for status in Status if status not in (Status.SKIPPED, Status.FAILED))
     return {
         "ok": ok,

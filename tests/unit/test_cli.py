@@ -12,6 +12,7 @@ import pytest
 from reconciler import cli
 from reconciler.cli import reconcile
 from reconciler.model import Decision, Job, JobDecision, Outcome, Status
+from reconciler.render import text
 
 SETTINGS = "kind: Settings\nname: lab\nregion: us-east-1\ncluster: lab\nbucket: lab-bucket\n"
 
@@ -120,3 +121,53 @@ def test_secrets_in_clear_are_noted_without_their_values(
         "note: a.yaml:7:1: taskdefinition/t: DB_PASSWORD looks secret and stands in clear in ECS."
     )
     assert "hunter22" not in told
+
+
+def run_in_shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`line` in a shell where `$BUNNIES` is the command."""
+    bunnies = f"{sys.executable} -c 'from reconciler.cli import main; main()'"
+    return subprocess.run(
+        ["/bin/sh", "-c", line.replace("$BUNNIES", bunnies)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("$BUNNIES schema >/dev/full", 1, "error: standard output: No space left on device\n"),
+        ("$BUNNIES schema >&-", 0, ""),
+        ("$BUNNIES schema 2>&- >/dev/null", 0, ""),
+        ("$BUNNIES schema | true", 0, ""),
+    ],
+)
+def test_streams_that_take_nothing_leave_no_traceback(
+    tmp_path: Path, line: str, code: int, told: str
+) -> None:
+    done = run_in_shell(line, tmp_path)
+    assert (done.returncode, done.stderr) == (code, told)
+
+
+def test_the_folder_that_one_stands_in_is_no_secret(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder of some length"
+    folder.mkdir()
+    (folder / "a.yaml").write_text("kind: Nope\n")
+    done = run_in_shell('PWD="$(pwd)" $BUNNIES validate "$(pwd)/a.yaml"', folder)
+    assert done.returncode == 1
+    assert f"{folder}/a.yaml:1:7: Nope is not a kind" in done.stderr
+
+
+def test_of_a_jobs_attempts_the_last_one_counts_in_the_recap() -> None:
+    told = [
+        Outcome("job/a", "launch", Status.LAUNCHED),
+        Outcome("job/a", "finish", Status.FAILED),
+        Outcome("job/a", "launch", Status.LAUNCHED),
+        Outcome("job/a", "finish", Status.SUCCEEDED),
+        Outcome("job/b", "finish", Status.FAILED),
+    ]
+    counts = text.counts(told, 0)
+    assert (counts["launched"], counts["succeeded"], counts["failed"]) == (2, 1, 1)

@@ -29,6 +29,12 @@ def job_of(address: str, given: Mapping[str, Any]) -> Job:
         | {
             "missing": given.get("missing", []),
             "maxParallel": given.get("maxParallel"),
+            "upstream": {
+                part["output"]: {
+                    "from": [{**part, "job_id": hashlib.sha256(part["address"].encode()).hexdigest()}]
+                }
+                for part in given.get("takes", ())
+            },
         }
     )
     return Job(address, job_id, given.get("identity", {}), spec, tuple(given.get("needs", ())))
