@@ -87,6 +87,8 @@ class Connection:
     def _answer(self, method: str, target: str, headers: dict[str, str]) -> None:
         if headers.get("expect") == "100-continue":
             self._socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if headers.get("transfer-encoding") == "chunked":
+            self._swallow_chunks()
         self._swallow(int(headers.get("content-length", "0")))
         parts = urlsplit(target)
         query = parse_qs(parts.query, keep_blank_values=True)
@@ -109,9 +111,25 @@ class Connection:
         else:
             self._send(404, "<Error><Code>NoSuchKey</Code></Error>" if method == "GET" else "")
 
+    def _swallow_chunks(self) -> None:
+        while True:
+            size = int(self._line().partition(b";")[0], 16)
+            self._swallow(size)
+            if self._line() == b"" and size == 0:
+                return
+
+    def _line(self) -> bytes:
+        while b"\r\n" not in self._head:
+            data = self._socket.recv(65536)
+            if not data:
+                raise OSError("gone")
+            self._head += data
+        line, _, self._head = self._head.partition(b"\r\n")
+        return line
+
     def _swallow(self, length: int) -> None:
-        length -= len(self._head[:length])
-        self._head = b"" if length >= 0 else self._head
+        here = len(self._head[:length])
+        self._head, length = self._head[here:], length - here
         view = memoryview(self._buffer)
         while length > 0:
             got = self._socket.recv_into(view[: min(length, _BLOCK)])
