@@ -1,6 +1,6 @@
 """What an apply says while it goes: as text for people, or as JSON, one event a line, for machines.
 
-Input: Plan, Outcomes, words about what is going on. Output: lines on stdout, the recap on stderr. Must not: decide.
+Input: Plan, Outcomes, words about what is going on. Output: lines on stdout, the recap the last of them; beside JSON it goes to stderr. Must not: decide.
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ class Telling:
         counts = text.counts(self.told, self.cached)
         self._event(data.summary(counts, code))
         recap = text.recap(counts)
-        self.terminal.talk(recap)
+        if self.as_json:
+            self.terminal.talk(recap)  # stdout has nothing but events
+        else:
+            self.terminal.out([recap])
         return "".join(words for words, _ in recap)
 
     def _event(self, event: dict[str, Any]) -> None:

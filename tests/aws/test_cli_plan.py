@@ -111,7 +111,7 @@ def test_a_plan_in_a_file_is_applied_and_then_nothing_is_left_to_do(desk: Desk) 
     code, out, err = desk("apply", "plan.json", "--yes")
     assert code == 0, err
     assert re.search(r"^changed   repository/tools  created  123456789012\.dkr\.ecr", out, re.MULTILINE)
-    assert err.endswith(
+    assert out.endswith(
         "RECAP ok=2 changed=2 unchanged=0 skipped=0 failed=0 | launched=0 adopted=0 cached=0 succeeded=0\n"
     )
     assert desk("plan", "--detailed-exitcode")[:2] == (0, "Nothing to do: 2 resources unchanged.\n")
@@ -130,7 +130,7 @@ def test_what_moved_since_the_plan_is_refused_and_the_rest_goes_on(desk: Desk) -
         r"^failed +repository/tools .*changed since the plan was made: imageTagMutability", out, re.MULTILINE
     )
     assert "more" in desk.repositories()
-    assert "changed=1" in err
+    assert "changed=1" in out
     assert "1 refused" in err
     (change,) = desk.plan()["changes"]
     assert {field["path"] for field in change["fields"]} == {"imageTagMutability", "tags[team]"}
@@ -241,6 +241,7 @@ def test_several_reports_come_of_one_run(desk: Desk, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     desk.aws.call("ecr", "CreateRepository", repositoryName="tools")
     desk.write(SETTINGS + TOOLS + MORE)
+    (desk.folder / "out").mkdir()
     words = ("--markdown", "out/plan.md", "--junit", "out/plan.xml", "--out", "out/plan.json")
     made = desk.plan(*words)
     digest = made["plan_digest"]

@@ -185,7 +185,7 @@ def test_manifests_become_files_and_the_second_plan_is_empty(lab: Lab, tmp_path:
     applied = lab.bunnies("apply", "--yes", "--wait")
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert re.search(
-        r"^RECAP .*failed=0 \| launched=4 adopted=0 cached=0 succeeded=4", applied.stderr, re.MULTILINE
+        r"^RECAP .*failed=0 \| launched=4 adopted=0 cached=0 succeeded=4", applied.stdout, re.MULTILINE
     )
     assert lab.read("book.txt") == "HELLO!\nWORLD!\n"
 
