@@ -1,6 +1,6 @@
 """Measure what a plan with nothing to do costs, by size, and beside ansible-playbook --check on the same server.
 
-Job: calls and wall time of `bunnies plan`, whole and --fast, for sets of which half are repositories and half task
+Job: calls and wall time of `bunnies plan`, whole and --fast, for sets of which half are repositories (at most 1,000) and the rest task
 definitions; the same 40 resources with community.aws's ecs_ecr and ecs_taskdefinition, all modules told what
 changes nothing. Input: the .venv, a file for the figures, --full for 10,000 resources; BUNNIES_ANSIBLE, a folder with
 ansible-playbook and python in bin/, or nothing where there is none. A local cloud of its own. Output: JSON. Must not: judge.
@@ -31,6 +31,7 @@ PORT = os.environ.get("BUNNIES_BENCH_PORT", "4571")
 SIDE_BY_SIDE = 40
 SIZES = (SIDE_BY_SIDE, 100, 1000, 2000)
 FULL = 10_000
+REPOSITORIES = 1000  # at most: the local cloud's DescribeRepositories has no second page
 RUNS = 3  # 1 of FULL
 
 SETTINGS = """\
@@ -131,9 +132,11 @@ def unchanged(size: int, environment: dict[str, str]) -> dict[str, Any]:
     """A set of `size`, made if it is not there; then planned."""
     folder = WORK / str(size)
     folder.mkdir()
-    for part in range(0, size // 2, 500):
-        some = range(part, min(part + 500, size // 2))
-        text = "".join(kind.format(n=n) for kind in (REPOSITORY, TASK) for n in some)
+    repositories = min(size // 2, REPOSITORIES)
+    documents = [REPOSITORY.format(n=n) for n in range(repositories)]
+    documents += [TASK.format(n=n) for n in range(size - repositories)]
+    for part in range(0, size, 1000):
+        text = "".join(documents[part : part + 1000])
         (folder / f"part{part}.yaml").write_text(text.removeprefix("---\n"), encoding="utf-8")
     (folder / "settings.yaml").write_text(SETTINGS, encoding="utf-8")
     bunnies(["bootstrap", str(folder), "--yes"], environment)
@@ -239,7 +242,7 @@ def bunnies(arguments: list[str], environment: dict[str, str]) -> str:
     )
     if done.returncode:
         raise SystemExit(
-            f"bunnies {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+            f"bunnies {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         )
     return done.stdout
 
