@@ -101,6 +101,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setenv("BUNNIES_TRACEBACK", "1")
         monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        (tmp_path / "out").mkdir()
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "out" / "summary.md"))
         for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
             monkeypatch.delenv(name, raising=False)
