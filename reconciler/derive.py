@@ -155,7 +155,7 @@ def manifest_type(manifest: Json, said: str) -> str:
 
 
 def entrypoint(config: Mapping[str, Any]) -> list[str]:
-    """bunny-init before the base's own entrypoint, with the number of its words (shim contract, design §7)."""
+    """bunny-init before the base's own entrypoint, with the number of its words (docs/shim.md)."""
     own = [str(word) for word in config.get("Entrypoint") or ()]
     return [INIT, f"--entrypoint-args={len(own)}", "--", *own]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class BunniesError(Exception):
     """A run cannot go on; `str()` is one clear sentence or two, the second saying what to do.
 
-    `exit_code` is the process's exit code: design contract, 1 unless a subclass says otherwise.
+    `exit_code` is the process's exit code (docs/operations.md), 1 unless a subclass says otherwise.
     """
 
     exit_code = 1

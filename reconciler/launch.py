@@ -1,4 +1,4 @@
-"""A job's next attempt: claimed, then started. Rule 2 of design §6.
+"""A job's next attempt: claimed, then started. Rule 2 of docs/jobs.md.
 
 Job: build the exact request, and write the ledger in the order that makes every crash harmless: identity, address,
 claim, job spec, RunTask, task. Input: a JobDecision. Output: the attempt and an Outcome. Must not: decide whether

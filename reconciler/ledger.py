@@ -1,6 +1,6 @@
 """The ledger: what was claimed, started and finished, under s3://BUCKET/PREFIX/. The only durable truth about jobs.
 
-Job: the layout of design §6 and its documents. Input: job ids, addresses, documents. Output: JobRecord.
+Job: the layout of docs/jobs.md and its documents. Input: job ids, addresses, documents. Output: JobRecord.
 Must not: talk to ECS, or decide what an attempt's state means (decide and recover do).
 
     jobs/JOB_ID/identity.json

@@ -220,7 +220,7 @@ class S3Object:
 class Job:
     """One run that is wanted: a Job manifest, or one element of it.
 
-    `identity` holds the components that `job_id` (sha256, 64 hex digits) is made of: design §6. `spec` is what
+    `identity` holds the components that `job_id` (sha256, 64 hex digits) is made of (docs/jobs.md). `spec` is what
     the launch needs and the identity does not: task definition, container, overrides, retry, timeout, publish.
     `needs` are addresses of jobs (their success) and of resources.
     """

@@ -1,4 +1,4 @@
-"""Attempts that are open: gone on with, adopted, or closed as lost. Rules 4, 5 and 7 of design §6.
+"""Attempts that are open: gone on with, adopted, or closed as lost. Rules 4, 5 and 7 of docs/jobs.md.
 
 Job: after any crash of ours, of a task or of a machine, bring every open attempt back on a way that ends.
 Input: records of the ledger, tasks as ECS has them. Output: the records as they are then, and Outcomes.

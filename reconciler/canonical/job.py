@@ -32,7 +32,7 @@ def identity(
     body: Mapping[str, Any],
     inputs: Mapping[str, Any],
 ) -> Mapping[str, Any]:
-    """The components of a job's identity (design §6), as plain data.
+    """The components of a job's identity (docs/jobs.md), as plain data.
 
     `image` is the digest of the user's image for the platform that runs, `architecture` ECS's cpuArchitecture,
     `container` its canonical definition, `body` a Job manifest in normal form, and `inputs` maps a name to

@@ -75,7 +75,7 @@ def bunnies() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command and leave with its exit code (design contract: wrong usage is 1, interrupted 130)."""
+    """Run the command and leave with its exit code (docs/operations.md: wrong usage is 1, interrupted 130)."""
     sys.exit(run(arguments))
 
 

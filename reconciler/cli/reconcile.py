@@ -1,6 +1,6 @@
 """validate, plan, apply: the stages in their order.
 
-Input: Common options. Output: exit codes of the design's contract. Must not: decide; each stage does.
+Input: Common options. Output: exit codes of docs/operations.md. Must not: decide; each stage does.
 """
 
 from __future__ import annotations

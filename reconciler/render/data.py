@@ -19,7 +19,7 @@ OPEN: Final = Redactor()
 
 
 def plan(found: Plan, redactor: Redactor = OPEN, made_from: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
-    """`plan --json` and `plan --out` (design §4). Unchanged resources are counted in the summary and not listed.
+    """`plan --json` and `plan --out`. Unchanged resources are counted in the summary and not listed.
 
     `made_from` is what the plan was asked with: paths, files of variables, options; an apply of the file asks it again.
     """

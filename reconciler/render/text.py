@@ -162,7 +162,7 @@ def counts(told: Sequence[Outcome], cached: int) -> dict[str, int]:
 
 
 def recap(numbers: Mapping[str, int]) -> Line:
-    """`RECAP ok=… changed=… … | launched=… …` (design §4), of `counts`."""
+    """`RECAP ok=… changed=… … | launched=… …`, of `counts`."""
     words = [f"{name}={number}" for name, number in numbers.items()]
     text = f"RECAP {' '.join(words[:5])} | {' '.join(words[5:])}"
     return [(text, "bad" if numbers["failed"] else "bold")]

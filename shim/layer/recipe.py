@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-#: The version of the contract between reconciler and shim; part of every job's identity (design §6).
+#: The version of the contract between reconciler and shim; part of every job's identity (docs/jobs.md).
 CONTRACT_VERSION: Final = "1"
 OBSTORE_VERSION: Final = "0.12.1"
 #: Where the layer lies in every image. Loader and rpath are absolute: `$ORIGIN` would need /proc.

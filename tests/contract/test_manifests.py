@@ -21,6 +21,6 @@ def test_every_folder_of_example_manifests_is_valid(folder: Path, capsys: pytest
 def test_validate_without_a_path_reads_manifests_and_finds_one_settings(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """PATH defaults to manifests/ (design contract): a fresh checkout's must be one valid set."""
+    """PATH defaults to manifests/: a fresh checkout's must be one valid set."""
     code = cli.run(["validate", str(ROOT / "manifests")])
     assert code == 0, capsys.readouterr().err

@@ -280,7 +280,7 @@ def unsettled(bench: Bench) -> list[str]:
     wrong += [
         f"plan: {job.address} {job.decision} ({job.why})" for job in plan.jobs if job.decision != "CACHED"
     ]
-    wrong += [  # after a crash it may be absent for ever, but never wrong: design §5
+    wrong += [  # after a crash it may be absent for ever, but never wrong: docs/canonical.md
         f"{change.address} has digest {change.before.digest}"
         for change in plan.changes
         if change.before and change.before.digest not in (None, canonical.digest(change.before.spec))
