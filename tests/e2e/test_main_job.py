@@ -242,6 +242,10 @@ def test_an_apply_that_was_killed_is_gone_on_with_by_the_next(lab: Lab) -> None:
             if line.startswith("launched"):
                 apply.send_signal(signal.SIGKILL)
                 break
+    locked = lab.bunnies("apply", "--yes", "--wait")
+    assert locked.returncode == 5, locked.stderr
+    assert "bunnies unlock" in locked.stderr  # or wait: the lease ends after a minute
+    lab.ok("unlock")
     lab.ok("apply", "--yes", "--wait")
     assert lab.read("book.txt") == "HELLO!\nWORLD!\n"
     assert len(lab.tasks()) == len(set(lab.tasks())) == 4
@@ -266,7 +270,9 @@ def test_what_somebody_changed_is_seen_and_mended(lab: Lab) -> None:
     lab.aws.call("s3", "DeleteObject", Bucket=f"{lab.owner}-lab", Key="book.txt")
     made = json.loads(lab.ok("plan", "--json"))
     (change,) = made["changes"]
-    assert change["fields"] == [{"path": "imageTagMutability", "before": "MUTABLE", "after": "IMMUTABLE"}]
+    assert change["fields"] == [
+        {"path": "imageTagMutability", "before": "MUTABLE", "after": "IMMUTABLE", "drift": True}
+    ]
     assert made["publish"] == [{"address": "job/book", "target": f"s3://{lab.owner}-lab/book.txt"}]
     lab.ok("apply", "--yes", "--wait")
     assert lab.read("book.txt") == "HELLO!\nWORLD!\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -125,7 +126,7 @@ def test_secrets_in_clear_are_noted_without_their_values(
 
 def run_in_shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """`line` in a shell where `$BUNNIES` is the command."""
-    bunnies = f"{sys.executable} -c 'from reconciler.cli import main; main()'"
+    bunnies = f"{shlex.quote(sys.executable)} -c 'from reconciler.cli import main; main()'"
     return subprocess.run(
         ["/bin/sh", "-c", line.replace("$BUNNIES", bunnies)],
         cwd=folder,
