@@ -16,6 +16,7 @@ from reconciler import errors, kinds, local
 from reconciler import layer as layers
 from reconciler.kinds import image
 from reconciler.model import Action, Change, Manifest, Resource, Source
+from tests.e2e import containers
 
 
 @pytest.fixture
@@ -117,7 +118,8 @@ def test_the_layer_keeps_owners_and_modes_though_the_base_has_another_user(
     resource = wanted(world, manifest(repository, **{"from": f"docker-daemon:{base_image}"}))
     uri = image.apply(world, create(resource))["uri"]
     docker_client.images.pull(uri)
-    said = docker_client.containers.run(
+    said = containers.said(
+        docker_client,
         uri,
         [
             "/bin/busybox",
@@ -131,7 +133,6 @@ def test_the_layer_keeps_owners_and_modes_though_the_base_has_another_user(
             "/bunnies/bin/bunny-init",
         ],
         entrypoint="",
-        remove=True,
     )
     assert said.decode().splitlines() == [
         "/input 1777 0",
@@ -160,7 +161,7 @@ def test_a_command_lands_after_the_users_entrypoint(
     resource = wanted(world, manifest(repository, **{"from": f"docker-daemon:{base_image}"}))
     uri = image.apply(world, create(resource))["uri"]
     docker_client.images.pull(uri)
-    assert docker_client.containers.run(uri, command, remove=True).decode() == said
+    assert containers.said(docker_client, uri, command).decode() == said
 
 
 def test_a_second_apply_adopts_what_is_there(
@@ -221,7 +222,7 @@ def test_a_build_is_known_by_its_files_and_built_from_the_very_base_that_was_res
 
     uri = image.apply(world, create(resource))["uri"]
     docker_client.images.pull(uri)
-    assert docker_client.containers.run(uri, remove=True) == b"init --entrypoint-args=0\nfirst\n"
+    assert containers.said(docker_client, uri) == b"init --entrypoint-args=0\nfirst\n"
 
     (tmp_path / "note.txt").write_text("second\n")
     changed = wanted(world, document)
@@ -320,5 +321,5 @@ def test_with_the_real_layer_an_image_without_shell_or_python_runs_as_it_did(
     resource = wanted(real, manifest(repository, **{"from": f"docker-daemon:{base_image}"}))
     uri = image.apply(real, create(resource))["uri"]
     docker_client.images.pull(uri)
-    said = docker_client.containers.run(uri, ["as before"], remove=True, read_only=True, cap_drop=["ALL"])
+    said = containers.said(docker_client, uri, ["as before"], read_only=True, cap_drop=["ALL"])
     assert said == b"user's $entry as before\n"

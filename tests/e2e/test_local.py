@@ -16,6 +16,7 @@ import pytest
 from reconciler import aws as aws_module
 from reconciler import engine as docker_engine
 from reconciler import errors, local
+from tests.e2e import containers
 
 
 def environment(engine: docker_engine.Engine) -> dict[str, str]:
@@ -159,11 +160,11 @@ def test_a_container_reaches_it_and_down_removes_the_containers_of_its_tasks_onl
     name = f"bunnies-e2e-local-{port}"
     docker_client.api.import_image_from_data(busybox_tar, repository=name, tag="1")
     try:
-        said = docker_client.containers.run(
+        said = containers.said(
+            docker_client,
             f"{name}:1",
             ["/bin/busybox", "wget", "-qO-", f"http://host.docker.internal:{port}/_ministack/health"],
             extra_hosts={"host.docker.internal": "host-gateway"},
-            remove=True,
         )
         assert b"services" in said
         labelled = docker_client.containers.run(

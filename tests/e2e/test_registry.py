@@ -21,7 +21,7 @@ from reconciler import layer as layers
 from reconciler.engine import Engine
 from reconciler.kinds import image
 from reconciler.model import Action, Change, Manifest, Resource, Source
-from tests.e2e import registries
+from tests.e2e import containers, registries
 
 KINDS_OF_BASE = ("docker", "oci")
 
@@ -128,7 +128,7 @@ def test_skopeo_umoci_crun_and_docker_accept_what_was_made(
     assert registries.crun(tmp_path / "bundle") == 'user\'s $entry and its "command"\n'
 
     docker_client.images.pull(uri)
-    assert docker_client.containers.run(uri, ["again"], remove=True) == b"user's $entry again\n"
+    assert containers.said(docker_client, uri, ["again"]) == b"user's $entry again\n"
 
 
 def test_either_builder_makes_the_same_bytes(
