@@ -207,13 +207,17 @@ class Aws:
             retries={"mode": "adaptive", "total_max_attempts": 4},  # slows down where it is throttled
             s3=s3,
         )
-        with translated("configuration"):
-            client: BaseClient = self._boto().client(
-                service,  # type: ignore[call-overload]  # a service by its name, whichever it is
-                region_name=self.region,
-                endpoint_url=self._endpoint_url,
-                config=config,
-            )
+        try:
+            with translated("configuration"):
+                client: BaseClient = self._boto().client(
+                    service,  # type: ignore[call-overload]  # a service by its name, whichever it is
+                    region_name=self.region,
+                    endpoint_url=self._endpoint_url,
+                    config=config,
+                )
+        except ValueError as error:  # botocore's way to say that an address is none
+            what = f"{error}. Correct --endpoint-url or AWS_ENDPOINT_URL."
+            raise errors.AwsError("configuration", "InvalidEndpoint", what) from error
         return client
 
 
@@ -227,7 +231,7 @@ def translated(operation: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _refused(operation, error) from error
-    except (BotoCoreError, HTTPClientError, ValueError) as error:  # ValueError: an address that is none
+    except (BotoCoreError, HTTPClientError) as error:
         name = type(error).__name__
         text = str(error).rstrip(".")
         message = _NO_ANSWER.get(name, "{error}").format(error=text)

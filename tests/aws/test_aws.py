@@ -191,3 +191,11 @@ def test_calls_to_amazon_are_paced_and_others_not() -> None:
         with pytest.raises(AwsError):
             Aws("us-east-1", endpoint_url=DEAD, pace=slow).call("ecr", "DescribeRepositories")
     assert waited == ["DescribeRepositories"]
+
+
+def test_an_address_that_is_none_is_told_with_what_to_correct(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
+    with pytest.raises(AwsError, match=r"Invalid endpoint.*Correct --endpoint-url or AWS_ENDPOINT_URL"):
+        Aws("us-east-1").call("sts", "GetCallerIdentity")
